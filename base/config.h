@@ -1,0 +1,116 @@
+/* The configuration: one YAML file, checked against a schema, turned into one plain struct that every role reads.
+ *
+ * Secrets stand in it by reference only (a path). An error names file, line and what was expected; unknown keys are
+ * errors. docs: the commented example in proxy/tonegate.example.yaml. */
+#ifndef TONEGATE_BASE_CONFIG_H
+#define TONEGATE_BASE_CONFIG_H
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct config_source { /* an address range, "192.0.2.0/24" or one address */
+    uint32_t network;  /* host byte order */
+    uint32_t mask;
+};
+
+enum config_transport { CONFIG_UDP, CONFIG_TCP };
+
+struct config_listener {
+    enum config_transport transport;
+    struct sockaddr_in address;
+};
+
+/* A SIP neighbour. Requests from one trunk go to the other. */
+struct config_trunk {
+    struct config_source allow[LIMIT_TRUNK_SOURCES];
+    size_t allow_count;
+    enum config_transport transport;
+    struct sockaddr_in target;     /* where requests to this trunk go */
+    char domain[LIMIT_NAME_BYTES]; /* host part of the Request-URI towards it; empty: the target's address */
+};
+
+enum config_trunk_name { CONFIG_TRUNK_CARRIER, CONFIG_TRUNK_CONTACT_CENTRE, CONFIG_TRUNKS };
+
+enum config_mask_mode { CONFIG_MASK_NOISE, CONFIG_MASK_BEEP, CONFIG_MASK_MUTE };
+enum config_engine { CONFIG_ENGINE_OWN, CONFIG_ENGINE_SPANDSP };
+
+struct config_api_token {
+    char name[LIMIT_NAME_BYTES]; /* shown in audit lines */
+    char path[LIMIT_PATH_BYTES]; /* file that holds the bearer token */
+};
+
+struct config {
+    enum log_level log_level;
+    enum log_format log_format;
+    char user[LIMIT_NAME_BYTES];
+    struct {
+        struct config_listener listeners[LIMIT_SIP_LISTENERS];
+        size_t listener_count;
+        struct config_trunk trunks[CONFIG_TRUNKS];
+        char crossing_headers[LIMIT_CROSSING_HEADERS][LIMIT_NAME_BYTES]; /* X- headers that may cross */
+        size_t crossing_header_count;
+        char reference_header[LIMIT_NAME_BYTES]; /* whose value the desk shows as the call's reference */
+        unsigned calls_max;                      /* more get 503 */
+        unsigned stranger_rate;                  /* answers a second to all strangers together */
+    } sip;
+    struct {
+        struct in_addr address; /* bound and written into SDP */
+        uint16_t port_first;    /* even */
+        uint16_t port_last;
+        unsigned workers; /* 0: one per core */
+        unsigned tick_us; /* 1000..20000 */
+        unsigned lookahead_ms;
+        enum config_mask_mode mode;
+        enum config_engine engine;
+        bool masking_off; /* leak check's negative control only; refused unless gateway.sandbox is true */
+    } media;
+    struct {
+        char directory[LIMIT_PATH_BYTES]; /* two-channel WAV per call; empty: none */
+        struct sockaddr_in
+            rtp; /* port 0: none. Left channel (what the agent hears) to the port, right to port + 2 */
+    } recorder;
+    struct {
+        unsigned idle_s;       /* no key for so long: capture ends as timed out */
+        unsigned session_s;    /* longest capture */
+        unsigned attempts_max; /* declines before it ends */
+        uint32_t brands;       /* bits 1 << enum card_brand that are accepted */
+    } capture;
+    struct {
+        char url[LIMIT_PATH_BYTES]; /* https:// only */
+        char api_key_path[LIMIT_PATH_BYTES];
+        char ca_path[LIMIT_PATH_BYTES]; /* empty: the system's */
+        bool sandbox;                   /* allows a loopback gateway; refuses live keys */
+        unsigned create_timeout_ms;     /* requirement C1: 5000 */
+        unsigned charge_timeout_ms;     /* requirement C1: 30000 */
+        unsigned retries;               /* requirement C2 */
+        unsigned retry_wait_ms;
+    } gateway;
+    struct {
+        struct sockaddr_in listen;
+        char certificate_path[LIMIT_PATH_BYTES];
+        char key_path[LIMIT_PATH_BYTES];
+        char database_path[LIMIT_PATH_BYTES];
+        char audit_path[LIMIT_PATH_BYTES]; /* JSON lines, appended */
+        struct config_api_token tokens[LIMIT_API_TOKENS];
+        size_t token_count;
+    } desk;
+};
+
+#define CONFIG_ERROR_BYTES 512
+
+/* text need not be terminated. name is what the message calls the file. On error config is untouched and message
+ * (CONFIG_ERROR_BYTES) says "name:line: what was expected". ERR_SYNTAX, ERR_RANGE, ERR_MEMORY. */
+MUST_USE enum err config_parse(struct config *config, const char *name, const char *text, size_t length,
+                               char *message);
+
+/* Reads the file and parses it; also ERR_SYSTEM, ERR_LENGTH. *text (may be NULL) receives the malloc'ed bytes. */
+MUST_USE enum err config_load(struct config *config, const char *path, char **text, size_t *length,
+                              char *message);
+
+#endif

@@ -1,0 +1,63 @@
+/* Every bound of the product in one place: a queue, list, header, body or retry without a constant here is a defect.
+ * Figures that answer a measurement cite it. */
+#ifndef TONEGATE_BASE_LIMITS_H
+#define TONEGATE_BASE_LIMITS_H
+
+/* Roles and links */
+#define LIMIT_MESSAGE_BYTES 1024 /* one message between roles, header included */
+#define LIMIT_HEARTBEAT_MS  250  /* a role beats at least this often */
+#define LIMIT_HANG_MS       1200 /* without a beat for so long a role is killed (restart within 2 s, P4) */
+#define LIMIT_RESTART_BURST 20   /* restarts of one role within a minute before the supervisor gives up */
+#define LIMIT_STOP_MS       5000 /* from SIGTERM to SIGKILL */
+#define LIMIT_DRAIN_S       3600 /* longest drain */
+
+/* Configuration */
+#define LIMIT_CONFIG_BYTES     65536
+#define LIMIT_PATH_BYTES       256
+#define LIMIT_NAME_BYTES       64
+#define LIMIT_TRUNK_SOURCES    16
+#define LIMIT_SIP_LISTENERS    8
+#define LIMIT_CROSSING_HEADERS 16
+#define LIMIT_API_TOKENS       16
+
+/* Calls */
+#define LIMIT_CALLS                4000 /* most calls of one node; the configuration may say less */
+#define LIMIT_CALL_REFERENCE_BYTES 64
+#define LIMIT_MEDIA_WORKERS        64
+
+/* SIP guard: libosip2 parses in quadratic time, so these are held before it sees a byte */
+#define LIMIT_SIP_UDP_BYTES       8192
+#define LIMIT_SIP_TCP_BYTES       16384
+#define LIMIT_SIP_HEADERS         64
+#define LIMIT_SIP_VIAS            16
+#define LIMIT_SIP_LINE_BYTES      2048
+#define LIMIT_SIP_TCP_CONNECTIONS 256
+#define LIMIT_SDP_BYTES           4096
+#define LIMIT_SDP_MEDIA           4
+#define LIMIT_SDP_ATTRIBUTES      64 /* in the whole description */
+#define LIMIT_SDP_FORMATS         32 /* on one m-line */
+
+/* RTP and audio */
+#define LIMIT_RTP_PACKET_BYTES 1500
+#define LIMIT_PTIME_MS         60
+#define LIMIT_FRAME_SAMPLES    480 /* 60 ms at 8 kHz */
+#define LIMIT_LOOKAHEAD_MS     100
+
+/* Payment */
+#define LIMIT_PAN_DIGITS       19
+#define LIMIT_CVV_DIGITS       4
+#define LIMIT_EXPIRY_DIGITS    4
+#define LIMIT_CAPTURES         1024
+#define LIMIT_TOKEN_BYTES      64
+#define LIMIT_AMOUNT_MINOR     99999999LL /* 999 999.99 in a currency with two decimals */
+#define LIMIT_PAYMENT_ATTEMPTS 5
+
+/* HTTP, both sides */
+#define LIMIT_HTTP_REQUEST_BYTES 16384
+#define LIMIT_HTTP_REPLY_BYTES   65536
+#define LIMIT_HTTP_CONNECTIONS   512
+#define LIMIT_EVENT_STREAMS      256
+#define LIMIT_GATEWAY_IN_FLIGHT  512
+#define LIMIT_GATEWAY_CEILING_MS 60000 /* requirement C1 */
+
+#endif

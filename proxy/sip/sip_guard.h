@@ -1,0 +1,36 @@
+/* The guard before the SIP library: nothing reaches libosip2 that has not passed here.
+ *
+ * libosip2 is not a validator (it accepts 9 of the 19 invalid messages of RFC 4475 whole) and parses in quadratic time,
+ * so sizes, counts and line forms are capped on the raw bytes first, and what RFC 3261 demands of the start line and
+ * the headers we use is checked here. Pure: no state, no allocation. Any thread. */
+#ifndef TONEGATE_PROXY_SIP_SIP_GUARD_H
+#define TONEGATE_PROXY_SIP_SIP_GUARD_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum sip_guard_action {
+    SIP_GUARD_PASS,   /* hand it to the parser */
+    SIP_GUARD_ANSWER, /* a request whose Via, From, To, Call-ID and CSeq can be read: answer with status */
+    SIP_GUARD_DROP,   /* not worth or not fit for an answer (responses, ACK, unreadable) */
+};
+
+struct sip_guard_verdict {
+    enum sip_guard_action action;
+    int status;         /* SIP_GUARD_ANSWER: 400, 413, 414, 416, 420, 501, 505 … */
+    const char *reason; /* a constant, e.g. "negative Content-Length (RFC 3261 §20.14)"; NULL on PASS */
+    bool is_request;
+    size_t header_bytes; /* start line and headers, with the empty line */
+    size_t body_bytes;   /* by Content-Length; on UDP bytes after it are cut (RFC 3261 §18.3) */
+};
+
+/* is_stream: TCP, where Content-Length is compulsory and the message ends with it. */
+void sip_guard_check(const char *message, size_t length, bool is_stream, struct sip_guard_verdict *verdict);
+
+/* Where the next message on a stream ends. OK: *message_length bytes from the start (leading CRLF keep-alives are
+ * counted in *skip). ERR_EMPTY: more bytes are needed. ERR_LENGTH, ERR_SYNTAX: the connection must be closed. */
+MUST_USE enum err sip_guard_frame(const char *bytes, size_t length, size_t *skip, size_t *message_length);
+
+#endif
