@@ -29,7 +29,7 @@
 #define LIMIT_SIP_UDP_BYTES       8192
 #define LIMIT_SIP_TCP_BYTES       16384
 #define LIMIT_SIP_HEADERS         64
-#define LIMIT_SIP_VIAS            16
+#define LIMIT_SIP_VIAS            70 /* a request starts with Max-Forwards 70 (RFC 3261 §8.1.1.6) */
 #define LIMIT_SIP_LINE_BYTES      2048
 #define LIMIT_SIP_TCP_CONNECTIONS 256
 #define LIMIT_SDP_BYTES           4096

@@ -29,6 +29,17 @@ struct sip_guard_verdict {
 /* is_stream: TCP, where Content-Length is compulsory and the message ends with it. */
 void sip_guard_check(const char *message, size_t length, bool is_stream, struct sip_guard_verdict *verdict);
 
+/* The whole answer to a message whose verdict is SIP_GUARD_ANSWER, built from its raw bytes: Via, From, To (with a tag),
+ * Call-ID and CSeq as they stand, nothing else of it. The library is not asked: it never sees what was refused. Also for
+ * messages that passed and that the B2BUA refuses without a transaction: set verdict->status first.
+ * to_tag is used when To has none. source, source_port (host byte order): where the message came from, for received
+ * and rport (RFC 3581 §4); NULL leaves the topmost Via as it is. allow: value of an Allow header, NULL for none.
+ * ERR_FULL, ERR_ORDER (no status, or the message cannot be answered). */
+MUST_USE enum err sip_guard_answer(const char *message, size_t length,
+                                   const struct sip_guard_verdict *verdict, const char *to_tag,
+                                   const char *source, unsigned source_port, const char *allow, char *out,
+                                   size_t capacity, size_t *out_length);
+
 /* Where the next message on a stream ends. OK: *message_length bytes from the start (leading CRLF keep-alives are
  * counted in *skip). ERR_EMPTY: more bytes are needed. ERR_LENGTH, ERR_SYNTAX: the connection must be closed. */
 MUST_USE enum err sip_guard_frame(const char *bytes, size_t length, size_t *skip, size_t *message_length);
