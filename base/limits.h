@@ -7,7 +7,7 @@
 #define LIMIT_MESSAGE_BYTES 1024 /* one message between roles, header included */
 #define LIMIT_HEARTBEAT_MS  250  /* a role beats at least this often */
 #define LIMIT_HANG_MS       1200 /* without a beat for so long a role is killed (restart within 2 s, P4) */
-#define LIMIT_RESTART_BURST 20   /* restarts of one role within a minute before the supervisor gives up */
+#define LIMIT_RESTART_BURST 20   /* restarts of one role within a minute, then one a second */
 #define LIMIT_STOP_MS       5000 /* from SIGTERM to SIGKILL */
 #define LIMIT_DRAIN_S       3600 /* longest drain */
 

@@ -2,7 +2,7 @@
 
 #include "base/clock.h"
 
-#include <stdatomic.h>
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,6 +117,13 @@ enum err log_id_parse(const char *text, uint64_t *id)
     return OK;
 }
 
+static void put_address(char *text, size_t capacity, const struct sockaddr_in *address)
+{
+    char host[INET_ADDRSTRLEN] = "?";
+    inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
+    snprintf(text, capacity, "%s:%u", host, ntohs(address->sin_port));
+}
+
 static void put_value(struct line *line, const struct log_field *field, int quoted)
 {
     char text[TEXT_SHOWN_MAX];
@@ -131,6 +138,9 @@ static void put_value(struct line *line, const struct log_field *field, int quot
             snprintf(text, sizeof(text), "null");
         put(line, text);
         return;
+    case LOG_FIELD_ADDRESS:
+        put_address(text, sizeof(text), field->address);
+        break;
     case LOG_FIELD_ID:
         log_id_text(field->number, text);
         break;

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,11 +23,20 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct log_field {
     const char *key;
-    enum { LOG_FIELD_END, LOG_FIELD_NAME, LOG_FIELD_COUNT, LOG_FIELD_MS, LOG_FIELD_TEXT, LOG_FIELD_ID } type;
+    enum {
+        LOG_FIELD_END,
+        LOG_FIELD_NAME,
+        LOG_FIELD_COUNT,
+        LOG_FIELD_MS,
+        LOG_FIELD_TEXT,
+        LOG_FIELD_ID,
+        LOG_FIELD_ADDRESS
+    } type;
     union {
         const char *text;
         uint64_t number;
         double ms;
+        const struct sockaddr_in *address;
     };
 };
 
@@ -40,6 +50,8 @@ struct log_field {
 #define LOG_MS(k, v)         ((struct log_field){"" k "", LOG_FIELD_MS, {.ms = (v)}})
 /* Text from outside, filtered. */
 #define LOG_TEXT(k, t)       ((struct log_field){"" k "", LOG_FIELD_TEXT, {.text = (t)}})
+/* An IPv4 endpoint, shown as ADDRESS:PORT. */
+#define LOG_ADDRESS(k, a)    ((struct log_field){"" k "", LOG_FIELD_ADDRESS, {.address = (a)}})
 /* A call or capture, shown as 16 letters a..p (a hexadecimal id may hold a run of digits that a scanner would flag). */
 #define LOG_ID(k, id)        ((struct log_field){"" k "", LOG_FIELD_ID, {.number = (id)}})
 /* clang-format on */
