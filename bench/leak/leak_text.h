@@ -1,0 +1,25 @@
+/* A leak report as text for people, as JSON, and as a page with spectrograms. None of them says a key. */
+#ifndef TONEGATE_BENCH_LEAK_LEAK_TEXT_H
+#define TONEGATE_BENCH_LEAK_LEAK_TEXT_H
+
+#include "bench/leak/leak.h"
+
+#include <stdio.h>
+
+struct leak_names {
+    const char *sent;
+    const char *delivered;
+};
+
+void leak_print_text(FILE *file, const struct leak_report *report, const struct leak_names *names);
+
+/* One object, one line. ERR_MEMORY. */
+MUST_USE enum err leak_print_json(FILE *file, const struct leak_report *report,
+                                  const struct leak_names *names);
+
+/* Self-contained page. ERR_MEMORY. */
+MUST_USE enum err leak_print_html(FILE *file, const struct leak_report *report,
+                                  const struct leak_names *names, const struct align_signal *sent,
+                                  const struct align_signal *delivered);
+
+#endif
