@@ -40,8 +40,10 @@ MUST_USE enum err sip_guard_answer(const char *message, size_t length,
                                    const char *source, unsigned source_port, const char *allow, char *out,
                                    size_t capacity, size_t *out_length);
 
-/* Where the next message on a stream ends. OK: *message_length bytes from the start (leading CRLF keep-alives are
- * counted in *skip). ERR_EMPTY: more bytes are needed. ERR_LENGTH, ERR_SYNTAX: the connection must be closed. */
+/* Where the next message on a stream ends. *skip is always set: leading CRLF keep-alives (RFC 3261 §7.5), which may be
+ * thrown away at once. OK: the message is *message_length bytes from bytes + *skip. ERR_EMPTY: more bytes are needed.
+ * ERR_LENGTH (it can never fit), ERR_SYNTAX (its lines or its length are in doubt, so is where the next one would
+ * begin): the connection must be closed. */
 MUST_USE enum err sip_guard_frame(const char *bytes, size_t length, size_t *skip, size_t *message_length);
 
 #endif
