@@ -1,0 +1,96 @@
+#include "dsp/comfort_noise.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LEVEL_UNKNOWN  11.4f  /* rms of -66 dBm0 */
+#define LEVEL_MAX      700.0f /* rms of about -30 dBm0: louder background is not imitated in full */
+#define FLOOR_RISE     1.02f  /* per frame above it: 3 dB in 0.7 s of frames looked at */
+#define BACKGROUND_MAX 2.2f   /* times the floor */
+#define SMOOTH         0.25f
+#define UNIFORM_RMS    0.57735027f
+
+void comfort_noise_init(struct comfort_noise *noise, uint32_t seed)
+{
+    memset(noise, 0, sizeof(*noise));
+    noise->random = seed ? seed : 0x9e3779b9u;
+    noise->excitation = LEVEL_UNKNOWN / UNIFORM_RMS;
+}
+
+static void correlate(const int16_t *pcm, float correlation[COMFORT_NOISE_ORDER + 1])
+{
+    float x[COMFORT_NOISE_FRAME];
+    for (int i = 0; i < COMFORT_NOISE_FRAME; i++)
+        x[i] = pcm[i];
+    for (int lag = 0; lag <= COMFORT_NOISE_ORDER; lag++) {
+        float sum = 0;
+        for (int i = lag; i < COMFORT_NOISE_FRAME; i++)
+            sum += x[i] * x[i - lag];
+        correlation[lag] = sum / COMFORT_NOISE_FRAME;
+    }
+}
+
+/* Levinson-Durbin; a little white noise is added to keep the filter tame. */
+static void predict(struct comfort_noise *noise)
+{
+    const float *r = noise->correlation;
+    float a[COMFORT_NOISE_ORDER + 1] = {0};
+    float error = r[0] * 1.0005f + 0.01f;
+    for (int i = 1; i <= COMFORT_NOISE_ORDER; i++) {
+        float sum = r[i];
+        for (int j = 1; j < i; j++)
+            sum -= a[j] * r[i - j];
+        float reflection = sum / error;
+        reflection = fminf(0.98f, fmaxf(-0.98f, reflection));
+        float next[COMFORT_NOISE_ORDER + 1];
+        for (int j = 1; j < i; j++)
+            next[j] = a[j] - reflection * a[i - j];
+        memcpy(a + 1, next + 1, (size_t)(i - 1) * sizeof(*a));
+        a[i] = reflection;
+        error *= 1 - reflection * reflection;
+    }
+    float scale = 1;
+    if (r[0] > LEVEL_MAX * LEVEL_MAX)
+        scale = LEVEL_MAX / sqrtf(r[0]);
+    memcpy(noise->predictor, a + 1, sizeof(noise->predictor));
+    noise->excitation = sqrtf(error) * scale / UNIFORM_RMS;
+}
+
+bool comfort_noise_learn(struct comfort_noise *noise, const int16_t *pcm)
+{
+    float energy = 0;
+    for (int i = 0; i < COMFORT_NOISE_FRAME; i++)
+        energy += (float)pcm[i] * (float)pcm[i];
+    energy = energy / COMFORT_NOISE_FRAME + 1;
+    if (!noise->has_learned || energy < noise->floor)
+        noise->floor = energy;
+    else if (energy > noise->floor * BACKGROUND_MAX) {
+        noise->floor *= FLOOR_RISE;
+        return false;
+    } else
+        noise->floor += 0.05f * (energy - noise->floor);
+    float correlation[COMFORT_NOISE_ORDER + 1];
+    correlate(pcm, correlation);
+    bool is_first = !noise->has_learned || correlation[0] * 4 < noise->correlation[0];
+    float share = is_first ? 1 : SMOOTH;
+    for (int lag = 0; lag <= COMFORT_NOISE_ORDER; lag++)
+        noise->correlation[lag] += share * (correlation[lag] - noise->correlation[lag]);
+    noise->has_learned = true;
+    predict(noise);
+    return true;
+}
+
+void comfort_noise_make(struct comfort_noise *noise, float *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        noise->random = noise->random * 1664525u + 1013904223u;
+        float uniform = (float)(int32_t)noise->random * (1.0f / 2147483648.0f);
+        float value = uniform * noise->excitation;
+        for (int k = 0; k < COMFORT_NOISE_ORDER; k++)
+            value += noise->predictor[k] * noise->past[k];
+        value = fminf(32000, fmaxf(-32000, value));
+        memmove(noise->past + 1, noise->past, (COMFORT_NOISE_ORDER - 1) * sizeof(float));
+        noise->past[0] = value;
+        out[i] = value;
+    }
+}

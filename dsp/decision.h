@@ -1,0 +1,51 @@
+/* The slow, exact answer of hearing: which key, from when to when. Works on the samples themselves and only while there
+ * is a suspicion, so that its cost does not matter.
+ *
+ * Every millisecond a two-tone model (amplitudes, phases, frequencies) is fitted to the last 20 ms; followed back, it
+ * tells to the sample where the tone began, and whether it still sounds. Thread: one at a time per struct. */
+#ifndef TONEGATE_DSP_DECISION_H
+#define TONEGATE_DSP_DECISION_H
+
+#include "dsp/dtmf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DECISION_TICK 8   /* samples between two looks */
+#define DECISION_LOOK 400 /* samples looked back at: 50 ms */
+
+/* One tone: amplitude of cosine and sine about some middle, and frequency. */
+struct decision_tone {
+    float omega; /* rad per sample */
+    float cosine;
+    float sine;
+};
+
+struct decision {
+    uint64_t candidate_since; /* first suspicion of a run of them */
+    uint64_t suspected_at;    /* the last one */
+    uint64_t not_before;      /* a new key's onset lies after the last one's end */
+    uint64_t present_until;   /* the held key was last heard here */
+    bool is_down;
+    uint8_t key;
+    float omega[2];     /* of the held key */
+    float amplitude[2]; /* of the held key */
+    float track_fit[6]; /* inverse Gram matrices of the tracking window at omega */
+    float look[DECISION_LOOK];
+};
+
+void decision_init(struct decision *decision);
+
+/* A suspicion was raised when fed samples were known. */
+void decision_suspect(struct decision *decision, uint64_t fed);
+
+/* True when decision_tick() has something to do at this time. */
+bool decision_is_awake(const struct decision *decision, uint64_t fed);
+
+/* history: ring of history_length samples (a power of two), newest at fed - 1. gap_until: samples before it are not to be
+ * trusted. Appends to edges (capacity DTMF_EDGE_MAX). */
+void decision_tick(struct decision *decision, const int16_t *history, size_t history_length, uint64_t fed,
+                   uint64_t gap_until, struct dtmf_edge *edges, size_t *edge_count);
+
+#endif

@@ -1,0 +1,323 @@
+#include "dsp/mask.h"
+
+#include "base/secret.h"
+#include "dsp/comfort_noise.h"
+#include "dsp/dtmf_detector_priv.h"
+#include "dsp/reference/spandsp_detector.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LOOKAHEAD_MAX 800
+#define FADE          12  /* samples: 1.5 ms */
+#define BACK_MIN      64  /* a tone may have begun this long before the window that raised the suspicion */
+#define BACK_ALL      320 /* up to here, what is still in the delay line is masked too */
+#define HOLD_SUSPECT  160 /* masked after the last suspicion: 20 ms, covers tail and interruptions */
+#define HOLD_KEY      320 /* after a key that was reported: 40 ms */
+#define SPANS_MAX     8
+#define BEEP_SAMPLES  640
+#define BEEP_HZ       1000
+#define BEEP_DBM0     (-22.0f)
+#define BEEP_RAMP     32
+#define LEARN_EVERY   640 /* samples between two frames of background that are learned */
+#define LEARN_BEHIND  240 /* a frame this old would have been suspected by now */
+
+_Static_assert(LOOKAHEAD_MAX + DTMF_FRAME_MAX + COMFORT_NOISE_FRAME <= DTMF_HISTORY,
+               "the history must hold what is still to leave and to be learned");
+
+/* Times count samples fed; int64 because what leaves first lies before the first sample. */
+struct span {
+    int64_t from;
+    int64_t to;
+};
+
+struct mask {
+    struct dtmf_detector detector;
+    struct mask_options options;
+    struct comfort_noise noise;
+    struct span spans[SPANS_MAX]; /* in order of time; those that have left are gone */
+    size_t span_count;
+    int64_t tainted_until; /* nothing before this is learned as background */
+    int64_t learned_until;
+    int64_t beep_from;
+    float voice; /* gain of the caller's samples, 0..1 */
+    bool is_forced;
+    bool is_keying;
+    struct mask_counts counts;
+    mask_span_h *span_h;
+    void *span_owner;
+    mask_suspicion_h *suspicion_h;
+    void *suspicion_owner;
+    _Alignas(DTMF_DETECTOR_ALIGN) unsigned char reference[];
+};
+
+size_t mask_size(void)
+{
+    size_t size = sizeof(struct mask) + spandsp_detector_size();
+    return (size + MASK_ALIGN - 1) / MASK_ALIGN * MASK_ALIGN;
+}
+
+static struct spandsp_detector *reference_of(struct mask *mask)
+{
+    return (struct spandsp_detector *)(void *)mask->reference;
+}
+
+enum err mask_init(struct mask *mask, const struct mask_options *options)
+{
+    if (options->lookahead_samples > LOOKAHEAD_MAX || options->mode > MASK_MUTE ||
+        options->engine > MASK_ENGINE_SPANDSP)
+        return ERR_RANGE;
+    memset(mask, 0, sizeof(*mask));
+    mask->options = *options;
+    dtmf_detector_init(&mask->detector);
+    comfort_noise_init(&mask->noise, options->noise_seed);
+    spandsp_detector_init(reference_of(mask));
+    mask->beep_from = INT64_MIN / 2;
+    return OK;
+}
+
+/* Adds [from, to) to what is masked; spans that touch, or nearly, become one. */
+static void span_add(struct mask *mask, int64_t from, int64_t to)
+{
+    if (mask->tainted_until < to)
+        mask->tainted_until = to;
+    struct span *last = mask->span_count ? &mask->spans[mask->span_count - 1] : NULL;
+    if (last && (from <= last->to + 2 * FADE || mask->span_count == SPANS_MAX)) {
+        last->to = to > last->to ? to : last->to;
+        last->from = from < last->from ? from : last->from;
+        /* A span that now reaches back over earlier ones swallows them. */
+        while (mask->span_count > 1 && last->from <= last[-1].to + 2 * FADE) {
+            last[-1].to = last->to;
+            last[-1].from = last->from < last[-1].from ? last->from : last[-1].from;
+            mask->span_count--;
+            last--;
+        }
+        return;
+    }
+    mask->spans[mask->span_count++] = (struct span){from, to};
+}
+
+static void span_drop_first(struct mask *mask)
+{
+    struct span gone = mask->spans[0];
+    mask->span_count--;
+    memmove(&mask->spans[0], &mask->spans[1], mask->span_count * sizeof(mask->spans[0]));
+    if (mask->span_h)
+        mask->span_h(mask->span_owner, (uint64_t)(gone.from > 0 ? gone.from : 0), (uint64_t)gone.to);
+}
+
+static void suspicions_apply(struct mask *mask, const struct dtmf_heard *heard)
+{
+    for (size_t i = 0; i < heard->suspicion_count; i++) {
+        int64_t at = (int64_t)heard->suspicions[i].at_sample;
+        int64_t back = heard->suspicions[i].window_blocks * TONE_BANK_BLOCK + BACK_MIN;
+        span_add(mask, at - (back > BACK_ALL ? back : BACK_ALL), at + HOLD_SUSPECT);
+        mask->counts.suspicions++;
+        if (mask->suspicion_h)
+            mask->suspicion_h(mask->suspicion_owner, (uint64_t)at);
+    }
+}
+
+static void edges_apply(struct mask *mask, const struct dtmf_heard *heard)
+{
+    for (size_t i = 0; i < heard->edge_count; i++) {
+        if (heard->edges[i].kind != DTMF_EDGE_ON)
+            continue;
+        mask->counts.decisions++;
+        if (mask->options.mode == MASK_BEEP) {
+            mask->beep_from = (int64_t)heard->edges[i].reported_sample;
+            span_add(mask, mask->beep_from, mask->beep_from + BEEP_SAMPLES);
+        }
+    }
+}
+
+/* Everything that is decided about the frame that has just been heard, before any of it can leave. */
+static void heard_apply(struct mask *mask, const struct dtmf_heard *own, const struct dtmf_heard *deciding,
+                        size_t count)
+{
+    int64_t fed = (int64_t)mask->detector.fed;
+    suspicions_apply(mask, own);
+    edges_apply(mask, deciding);
+    if (dtmf_detector_is_down(&mask->detector) || spandsp_detector_is_down(reference_of(mask)))
+        span_add(mask, fed - (int64_t)count, fed + HOLD_KEY);
+    if (mask->is_forced || (mask->is_keying && mask->options.mode == MASK_MUTE))
+        span_add(mask, fed - (int64_t)count, fed);
+}
+
+static void learn(struct mask *mask)
+{
+    int64_t behind = mask->options.lookahead_samples;
+    behind = behind > LEARN_BEHIND ? behind : LEARN_BEHIND;
+    int64_t end = (int64_t)mask->detector.fed - behind;
+    if (end < mask->learned_until + LEARN_EVERY && mask->noise.has_learned)
+        return;
+    int64_t from = end - COMFORT_NOISE_FRAME;
+    if (from < mask->tainted_until || from < (int64_t)mask->detector.gap_until || from < 0)
+        return;
+    int16_t frame[COMFORT_NOISE_FRAME];
+    for (int i = 0; i < COMFORT_NOISE_FRAME; i++)
+        frame[i] = mask->detector.history[(uint64_t)(from + i) & (DTMF_HISTORY - 1)];
+    (void)comfort_noise_learn(&mask->noise, frame);
+    mask->learned_until = end;
+}
+
+static float beep_at(const struct mask *mask, int64_t at)
+{
+    int64_t i = at - mask->beep_from;
+    if (i < 0 || i >= BEEP_SAMPLES)
+        return 0;
+    float ramp = 1;
+    if (i < BEEP_RAMP)
+        ramp = (float)i / BEEP_RAMP;
+    else if (i >= BEEP_SAMPLES - BEEP_RAMP)
+        ramp = (float)(BEEP_SAMPLES - i) / BEEP_RAMP;
+    float phase = 2 * (float)M_PI * (float)(i % (DTMF_SAMPLE_RATE / BEEP_HZ)) * BEEP_HZ / DTMF_SAMPLE_RATE;
+    return ramp * dtmf_amplitude_of_dbm0(BEEP_DBM0) * sinf(phase);
+}
+
+/* Gain of the caller's sample at this time. It is 0 from the first sample of a span to the last: the fade lies outside,
+ * and is cut short, to a step at worst, when the span was known too late for it. */
+static float voice_gain(struct mask *mask, int64_t at)
+{
+    while (mask->span_count && at >= mask->spans[0].to)
+        span_drop_first(mask);
+    if (at < 0 || (mask->span_count && at >= mask->spans[0].from)) {
+        mask->voice = 0;
+        return 0;
+    }
+    float gain = mask->voice + 1.0f / FADE;
+    if (mask->span_count) {
+        float room = (float)(mask->spans[0].from - at) / FADE;
+        gain = gain < room ? gain : room;
+    }
+    mask->voice = gain < 1 ? gain : 1;
+    return mask->voice;
+}
+
+static int16_t clip(float value)
+{
+    if (value > 32767)
+        return 32767;
+    if (value < -32768)
+        return -32768;
+    return (int16_t)lrintf(value);
+}
+
+static void leave_replaced(struct mask *mask, int64_t at, int16_t *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int64_t n = at + (int64_t)i;
+        int16_t sample = mask->detector.history[(uint64_t)n & (DTMF_HISTORY - 1)];
+        float gain = voice_gain(mask, n);
+        mask->counts.masked_samples += gain < 1 && n >= 0;
+        if (gain >= 1 || mask->options.is_off) {
+            out[i] = n < 0 ? 0 : sample;
+            continue;
+        }
+        float noise;
+        comfort_noise_make(&mask->noise, &noise, 1);
+        float value = noise * sqrtf(1 - gain * gain) + beep_at(mask, n);
+        out[i] = clip(gain > 0 ? value + gain * sample : value);
+    }
+}
+
+/* count samples from time `at` leave. */
+static void leave(struct mask *mask, int64_t at, int16_t *out, size_t count)
+{
+    bool is_plain = mask->voice >= 1 && at >= 0 &&
+                    (!mask->span_count || mask->spans[0].from - FADE >= at + (int64_t)count);
+    if (!is_plain) {
+        leave_replaced(mask, at, out, count);
+        return;
+    }
+    size_t first = (size_t)((uint64_t)at & (DTMF_HISTORY - 1));
+    size_t run = count < DTMF_HISTORY - first ? count : DTMF_HISTORY - first;
+    memcpy(out, &mask->detector.history[first], run * sizeof(*out));
+    memcpy(out + run, mask->detector.history, (count - run) * sizeof(*out));
+}
+
+static void finish(struct mask *mask, const struct dtmf_heard *own, const struct dtmf_heard *deciding,
+                   int16_t *out, size_t count, struct dtmf_edge *edges, size_t *edge_count)
+{
+    heard_apply(mask, own, deciding, count);
+    learn(mask);
+    int64_t at = (int64_t)mask->detector.fed - (int64_t)count - mask->options.lookahead_samples;
+    leave(mask, at, out, count);
+    mask->counts.samples += count;
+    memcpy(edges, deciding->edges, deciding->edge_count * sizeof(*edges));
+    *edge_count = deciding->edge_count;
+}
+
+enum err mask_process(struct mask *mask, const int16_t *in, int16_t *out, size_t count,
+                      struct dtmf_edge *edges, size_t *edge_count)
+{
+    struct dtmf_heard own;
+    struct dtmf_heard other;
+    *edge_count = 0;
+    if (dtmf_detector_feed(&mask->detector, in, count, &own))
+        return ERR_RANGE;
+    bool is_reference = mask->options.engine == MASK_ENGINE_SPANDSP;
+    if (is_reference && spandsp_detector_feed(reference_of(mask), in, count, &other))
+        return ERR_RANGE;
+    finish(mask, &own, is_reference ? &other : &own, out, count, edges, edge_count);
+    return OK;
+}
+
+void mask_process_batch(struct mask_frame *frames, size_t frame_count)
+{
+    for (size_t i = 0; i < frame_count; i++) {
+        struct mask_frame *frame = &frames[i];
+        enum err err =
+            mask_process(frame->mask, frame->in, frame->out, frame->count, frame->edges, &frame->edge_count);
+        ASSERT(!err);
+    }
+}
+
+enum err mask_gap(struct mask *mask, int16_t *out, size_t count, struct dtmf_edge *edges, size_t *edge_count)
+{
+    struct dtmf_heard own;
+    struct dtmf_heard other;
+    *edge_count = 0;
+    if (dtmf_detector_gap(&mask->detector, count, &own))
+        return ERR_RANGE;
+    bool is_reference = mask->options.engine == MASK_ENGINE_SPANDSP;
+    if (is_reference && spandsp_detector_gap(reference_of(mask), count, &other))
+        return ERR_RANGE;
+    int64_t fed = (int64_t)mask->detector.fed;
+    span_add(mask, fed - (int64_t)count, fed);
+    finish(mask, &own, is_reference ? &other : &own, out, count, edges, edge_count);
+    return OK;
+}
+
+void mask_force(struct mask *mask, bool is_on)
+{
+    mask->is_forced = is_on;
+}
+
+void mask_set_keying(struct mask *mask, bool is_keying)
+{
+    mask->is_keying = is_keying;
+    dtmf_detector_set_strict(&mask->detector, is_keying);
+}
+
+void mask_counts(const struct mask *mask, struct mask_counts *counts)
+{
+    *counts = mask->counts;
+}
+
+void mask_on_span(struct mask *mask, mask_span_h *span_h, void *owner)
+{
+    mask->span_h = span_h;
+    mask->span_owner = owner;
+}
+
+void mask_on_suspicion(struct mask *mask, mask_suspicion_h *suspicion_h, void *owner)
+{
+    mask->suspicion_h = suspicion_h;
+    mask->suspicion_owner = owner;
+}
+
+void mask_wipe(struct mask *mask)
+{
+    wipe(mask, mask_size());
+}

@@ -1,0 +1,68 @@
+/* The first, fast answer of hearing: could a key be sounding right now? Never late, sometimes wrong: it masks, it does
+ * not report.
+ *
+ * Several windows end at every 2 ms block. In each, the energy that the best of the 16 tone pairs explains (least squares
+ * over both tones together) is compared with the energy of the window. Short windows are quick and ask for a nearly
+ * pure pair; long ones hear through speech and noise and try frequencies beside the nominal ones (ITU-T Q.24 §2).
+ *
+ * No allocation, no I/O; tables are made once, thread-safely. Thread: one at a time per struct. */
+#ifndef TONEGATE_DSP_SUSPICION_H
+#define TONEGATE_DSP_SUSPICION_H
+
+#include "dsp/tone_bank.h"
+
+#include <stdbool.h>
+
+#define SUSPICION_WINDOWS 5
+#define SUSPICION_RING    8 /* blocks kept of each window length; a power of two */
+
+/* Correlations of one window about its middle. */
+struct suspicion_spectrum {
+    float cosine[TONE_BANK_TONES];
+    float sine[TONE_BANK_TONES];
+    float energy;
+};
+
+struct suspicion {
+    struct suspicion_spectrum one[SUSPICION_RING]; /* by length in blocks, newest at block_count - 1 */
+    struct suspicion_spectrum two[SUSPICION_RING];
+    struct suspicion_spectrum three[SUSPICION_RING];
+    struct suspicion_spectrum four[SUSPICION_RING];
+    uint64_t block_count;
+    uint64_t deaf_until_block; /* windows that reach back before this block are not asked: they hold a gap */
+    bool is_strict;
+};
+
+struct suspicion_hit {
+    uint8_t key_low;       /* row 0..3 */
+    uint8_t key_high;      /* column 0..3 */
+    uint8_t window;        /* index of the window that asked */
+    uint8_t window_blocks; /* its length */
+    float explained;       /* 0..1 */
+};
+
+/* Starts, or starts again: all history is overwritten. */
+void suspicion_init(struct suspicion *suspicion);
+
+/* Lower thresholds while a field is being keyed. */
+void suspicion_set_strict(struct suspicion *suspicion, bool is_strict);
+
+/* Feeds the next block. True when a key could be sounding; then *hit says which window heard what. */
+bool suspicion_feed(struct suspicion *suspicion, const struct tone_block *block, struct suspicion_hit *hit);
+
+/* A block that never arrived. */
+void suspicion_skip(struct suspicion *suspicion);
+
+/* For benches: the greatest explained share of each window at the last block fed, 0 where level or twist forbid;
+ * thresholds are not applied. */
+void suspicion_shares(const struct suspicion *suspicion, float shares[SUSPICION_WINDOWS]);
+
+/* Length in blocks and threshold of each window. */
+struct suspicion_window {
+    uint8_t blocks;
+    float share_min;        /* between fields */
+    float share_min_strict; /* while a field is being keyed */
+};
+extern const struct suspicion_window suspicion_windows[SUSPICION_WINDOWS];
+
+#endif
