@@ -1,7 +1,392 @@
+/* The gateway role: the only process that talks to a payment gateway, and the only one beside the vault that ever
+ * holds a card, for one request. */
+#include "base/log.h"
 #include "base/role.h"
+#include "base/wall.h"
+#include "gateway/step.h"
+#include "gateway/wipe_heap.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <nss.h>
+#include <openssl/ssl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BEAT_MS          100
+#define MESSAGES_PER_RUN 32
+
+struct gateway_role {
+    struct role_context *context;
+    struct event_base *base;
+    struct steps *steps;
+    struct msg_port vault;
+    struct event *vault_readable;
+    struct event *control_readable;
+    struct event *beat;
+    bool is_stopping;
+};
+
+/* --- the vault's side --- */
+
+static enum err message_h(void *owner, const void *message)
+{
+    struct gateway_role *role = owner;
+    return steps_take(role->steps, message);
+}
+
+static uint32_t state_h(void *owner, const struct msg_header *header)
+{
+    struct gateway_role *role = owner;
+    return steps_state(role->steps, header->subject);
+}
+
+/* One step at a time for a capture; see steps_orphan() for the two that may wait. */
+static const struct msg_permit permits[] = {
+    {GATEWAY_TOKENISE, sizeof(struct gateway_tokenise_msg), STEP_IDLE, message_h, "TOKENISE"},
+    {GATEWAY_CREATE, sizeof(struct gateway_order_msg), STEP_IDLE, message_h, "CREATE"},
+    {GATEWAY_CONFIRM, sizeof(struct gateway_step_msg), STEP_IDLE, message_h, "CONFIRM"},
+    {GATEWAY_STATUS, sizeof(struct gateway_step_msg), STEP_IDLE | STEP_ORPHAN, message_h, "STATUS"},
+    {GATEWAY_ABANDON, sizeof(struct gateway_step_msg), STEP_IDLE | STEP_ORPHAN, message_h, "ABANDON"},
+};
+
+static void reply_h(void *owner, const struct gateway_reply_msg *reply, const struct step_report *report)
+{
+    struct gateway_role *role = owner;
+    enum err err = msg_send(&role->vault, reply);
+    log_event(err || reply->outcome >= GATEWAY_FAILED ? LOG_WARN : LOG_INFO, "gateway step",
+              LOG_ID("capture", reply->header.subject), LOG_COUNT("attempt", reply->attempt),
+              LOG_CONSTANT("step", connector_operation_name(report->operation)),
+              LOG_CONSTANT("outcome", gateway_outcome_name(reply->outcome)),
+              LOG_CONSTANT("reason", gateway_reason_name(reply->reason)),
+              LOG_CONSTANT("transport", report->transport), LOG_COUNT("status", report->status),
+              LOG_COUNT("tries", report->tries), LOG_MS("ms", report->ms), LOG_ERR("sent", err));
+}
+
+static void vault_gone(struct gateway_role *role)
+{
+    if (role->vault_readable)
+        event_free(role->vault_readable);
+    role->vault_readable = NULL;
+    if (role->vault.fd >= 0)
+        close(role->vault.fd);
+    role->vault.fd = -1;
+    steps_orphan(role->steps);
+}
+
+static void vault_ready(evutil_socket_t fd, short what, void *owner)
+{
+    struct gateway_role *role = owner;
+    (void)fd;
+    (void)what;
+    enum err err = msg_receive(&role->vault, MESSAGES_PER_RUN);
+    if (err) {
+        log_event(LOG_WARN, "link to the vault lost", LOG_ERR("why", err));
+        vault_gone(role);
+    }
+}
+
+static enum err vault_link(struct gateway_role *role, int fd)
+{
+    role->vault.fd = fd;
+    role->vault_readable = event_new(role->base, fd, EV_READ | EV_PERSIST, vault_ready, role);
+    if (!role->vault_readable || event_add(role->vault_readable, NULL) != 0)
+        return ERR_MEMORY;
+    return OK;
+}
+
+/* --- the supervisor's side --- */
+
+static void stop(struct gateway_role *role)
+{
+    role->is_stopping = true;
+    event_base_loopbreak(role->base);
+}
+
+static void take_event(struct gateway_role *role, const struct role_event *event)
+{
+    switch (event->kind) {
+    case ROLE_EVENT_LINK:
+        if (event->peer != ROLE_VAULT) {
+            close(event->fd);
+            return;
+        }
+        vault_gone(role);
+        if (vault_link(role, event->fd) != OK)
+            stop(role);
+        return;
+    case ROLE_EVENT_DRAIN:
+        role->context->is_draining = true;
+        return;
+    case ROLE_EVENT_STOP:
+        stop(role);
+        return;
+    }
+}
+
+static void control_ready(evutil_socket_t fd, short what, void *owner)
+{
+    struct gateway_role *role = owner;
+    struct role_event event;
+    enum err err;
+    (void)fd;
+    (void)what;
+    while ((err = role_control_read(role->context, &event)) == OK)
+        take_event(role, &event);
+    if (err == ERR_PEER_GONE)
+        stop(role);
+}
+
+static void beat(evutil_socket_t fd, short what, void *owner)
+{
+    struct gateway_role *role = owner;
+    (void)fd;
+    (void)what;
+    role_beat(role->context);
+    if (role->context->is_draining && steps_count(role->steps) == 0)
+        role_idle(role->context);
+}
+
+/* --- before the wall --- */
+
+static enum err read_key(const char *path, struct secret *key)
+{
+    size_t capacity;
+    size_t length = 0;
+    uint8_t *bytes = secret_buffer(key, &capacity);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ERR_SYSTEM;
+    ssize_t count;
+    while (length < capacity && (count = read(fd, bytes + length, capacity - length)) > 0)
+        length += (size_t)count;
+    close(fd);
+    while (length > 0 && (bytes[length - 1] == '\n' || bytes[length - 1] == '\r' || bytes[length - 1] == ' '))
+        length--;
+    secret_set_length(key, length);
+    return length > 0 && length <= CONNECTOR_KEY_BYTES ? OK : ERR_LENGTH;
+}
+
+static bool is_loopback_url(const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
+           (strncmp(host, "localhost", 9) == 0 && strchr(":/", host[9]));
+}
+
+/* A live key never meets the sandbox, and a loopback gateway is the sandbox (requirement S4-09). */
+static enum err check_key(const struct config *config, const struct step_settings *settings)
+{
+    bool is_live =
+        settings->connector->key_is_live(secret_bytes(settings->key), secret_length(settings->key));
+    if (config->gateway.sandbox && is_live) {
+        log_event(LOG_ERROR, "a live key with gateway.sandbox: use a test key or switch sandbox off");
+        return ERR_REFUSED;
+    }
+    if (!config->gateway.sandbox && is_loopback_url(config->gateway.url)) {
+        log_event(LOG_ERROR, "gateway.url is on loopback: that needs gateway.sandbox");
+        return ERR_REFUSED;
+    }
+    return OK;
+}
+
+static enum err make_settings(const struct config *config, struct step_settings *settings)
+{
+    memset(settings, 0, sizeof(*settings));
+    settings->connector = connector_for_url(config->gateway.url);
+    snprintf(settings->url, sizeof(settings->url), "%s", config->gateway.url);
+    for (size_t n = strlen(settings->url); n > 0 && settings->url[n - 1] == '/'; n--)
+        settings->url[n - 1] = '\0';
+    snprintf(settings->ca_path, sizeof(settings->ca_path), "%s", config->gateway.ca_path);
+    settings->create_timeout_ms = config->gateway.create_timeout_ms;
+    settings->charge_timeout_ms = config->gateway.charge_timeout_ms;
+    settings->retries = config->gateway.retries;
+    settings->retry_wait_ms = config->gateway.retry_wait_ms;
+    enum err err = secret_new(&settings->key, CONNECTOR_KEY_BYTES);
+    if (!err)
+        err = read_key(config->gateway.api_key_path, settings->key);
+    if (err) {
+        log_event(LOG_ERROR, "cannot read gateway.api_key_path: it must hold the key and nothing else",
+                  LOG_TEXT("path", config->gateway.api_key_path), LOG_ERR("why", err));
+        return err;
+    }
+    return check_key(config, settings);
+}
+
+/* What loads code or configuration on first use does so now: names are looked up in files and DNS only, which is
+ * built into the C library, so that no module is ever mapped behind the wall. */
+static void warm_up(void)
+{
+    (void)__nss_configure_lookup("hosts", "files dns");
+    struct addrinfo *found = NULL;
+    if (getaddrinfo("localhost", NULL, NULL, &found) == 0)
+        freeaddrinfo(found);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    if (context)
+        SSL_CTX_set_default_verify_paths(context);
+    SSL_CTX_free(context);
+}
+
+static enum err raise_wall(const struct config *config)
+{
+    static const struct wall_rule rules[] = {
+        {SCMP_SYS(socket), 0, AF_INET},
+        {SCMP_SYS(socket), 0, AF_INET6},
+        {SCMP_SYS(socket), 0, AF_NETLINK},  /* getaddrinfo asks which addresses we have */
+        {SCMP_SYS(socketpair), 0, AF_UNIX}, /* curl's wake-up and its resolver thread */
+        {SCMP_SYS(bind), WALL_ANY, 0},
+        {SCMP_SYS(connect), WALL_ANY, 0},
+        {SCMP_SYS(getsockname), WALL_ANY, 0},
+        {SCMP_SYS(getpeername), WALL_ANY, 0},
+        {SCMP_SYS(getsockopt), WALL_ANY, 0},
+        {SCMP_SYS(setsockopt), WALL_ANY, 0},
+        {SCMP_SYS(sendto), WALL_ANY, 0},
+        {SCMP_SYS(sendmsg), WALL_ANY, 0},
+        {SCMP_SYS(sendmmsg), WALL_ANY, 0},
+        {SCMP_SYS(recvfrom), WALL_ANY, 0},
+        {SCMP_SYS(recvmsg), WALL_ANY, 0},
+        {SCMP_SYS(shutdown), WALL_ANY, 0},
+        {SCMP_SYS(poll), WALL_ANY, 0},
+        {SCMP_SYS(ppoll), WALL_ANY, 0},
+        {SCMP_SYS(epoll_wait), WALL_ANY, 0},
+        {SCMP_SYS(epoll_pwait), WALL_ANY, 0},
+        {SCMP_SYS(epoll_ctl), WALL_ANY, 0},
+        {SCMP_SYS(epoll_create1), WALL_ANY, 0},
+        {SCMP_SYS(timerfd_create), WALL_ANY, 0},
+        {SCMP_SYS(timerfd_settime), WALL_ANY, 0},
+        {SCMP_SYS(pipe2), WALL_ANY, 0},
+        {SCMP_SYS(eventfd2), WALL_ANY, 0},
+        {SCMP_SYS(fcntl), WALL_ANY, 0},
+        {SCMP_SYS(ioctl), 1, FIONBIO},
+        {SCMP_SYS(ioctl), 1, FIONREAD},
+        {SCMP_SYS(clone), WALL_ANY, 0}, /* threads only: the resolver's */
+        {SCMP_SYS(clone3), WALL_ANY, 0},
+        {SCMP_SYS(set_robust_list), WALL_ANY, 0},
+        {SCMP_SYS(rseq), WALL_ANY, 0},
+        {SCMP_SYS(sched_getaffinity), WALL_ANY, 0},
+        {SCMP_SYS(mprotect), 2, PROT_NONE},
+        {SCMP_SYS(mprotect), 2, PROT_READ},
+        {SCMP_SYS(mprotect), 2, PROT_READ | PROT_WRITE},
+        {SCMP_SYS(madvise), WALL_ANY, 0},
+        {SCMP_SYS(mlock), WALL_ANY, 0},
+        {SCMP_SYS(memfd_secret), WALL_ANY, 0},
+        {SCMP_SYS(ftruncate), WALL_ANY, 0},
+        {SCMP_SYS(openat), WALL_ANY, 0}, /* CA file, resolv.conf, hosts: Landlock says which */
+        {SCMP_SYS(newfstatat), WALL_ANY, 0},
+        {SCMP_SYS(fstat), WALL_ANY, 0},
+        {SCMP_SYS(lseek), WALL_ANY, 0},
+        {SCMP_SYS(pread64), WALL_ANY, 0},
+        {SCMP_SYS(getdents64), WALL_ANY, 0},
+        {SCMP_SYS(uname), WALL_ANY, 0},
+        {SCMP_SYS(getrandom), WALL_ANY, 0},
+        {SCMP_SYS(getpid), WALL_ANY, 0},
+        {SCMP_SYS(gettid), WALL_ANY, 0},
+        {SCMP_SYS(getuid), WALL_ANY, 0},
+        {SCMP_SYS(geteuid), WALL_ANY, 0},
+        {SCMP_SYS(getgid), WALL_ANY, 0},
+        {SCMP_SYS(getegid), WALL_ANY, 0},
+    };
+    const struct wall_path paths[] = {
+        {config->gateway.ca_path[0] ? config->gateway.ca_path : NULL, WALL_READ},
+        {"/etc/ssl", WALL_READ},
+        {"/usr/lib/ssl", WALL_READ},
+        {"/usr/share/ca-certificates", WALL_READ},
+        {"/usr/local/share/ca-certificates", WALL_READ},
+        {"/etc/resolv.conf", WALL_READ},
+        {"/run/systemd/resolve", WALL_READ},
+        {"/etc/hosts", WALL_READ},
+        {"/etc/host.conf", WALL_READ},
+        {"/etc/gai.conf", WALL_READ},
+        {"/etc/nsswitch.conf", WALL_READ},
+        {"/etc/services", WALL_READ},
+        {"/sys/devices/system/cpu", WALL_READ},
+        {"/dev/urandom", WALL_READ},
+    };
+    const struct wall_plan plan = {rules, sizeof(rules) / sizeof(rules[0]), paths,
+                                   sizeof(paths) / sizeof(paths[0]), config->user};
+    return wall_raise(&plan);
+}
+
+/* --- the loop --- */
+
+static enum err open_loop(struct gateway_role *role, const struct step_settings *settings)
+{
+    struct timeval every = {0, BEAT_MS * 1000};
+    role->base = event_base_new();
+    if (!role->base) {
+        secret_free(settings->key);
+        return ERR_MEMORY;
+    }
+    enum err err = steps_new(&role->steps, role->base, settings, reply_h, role);
+    if (err)
+        return err;
+    role->vault = (struct msg_port){.fd = -1,
+                                    .permits = permits,
+                                    .permit_count = sizeof(permits) / sizeof(permits[0]),
+                                    .state_h = state_h,
+                                    .owner = role};
+    int link = role->context->link_fd[ROLE_VAULT];
+    role->context->link_fd[ROLE_VAULT] = -1;
+    if (link >= 0)
+        err = vault_link(role, link);
+    role->control_readable =
+        event_new(role->base, role->context->control_fd, EV_READ | EV_PERSIST, control_ready, role);
+    role->beat = event_new(role->base, -1, EV_PERSIST, beat, role);
+    if (err || !role->control_readable || !role->beat || event_add(role->control_readable, NULL) != 0 ||
+        event_add(role->beat, &every) != 0)
+        return ERR_MEMORY;
+    return OK;
+}
+
+static void close_loop(struct gateway_role *role)
+{
+    if (role->steps)
+        vault_gone(role);
+    steps_free(role->steps);
+    if (role->control_readable)
+        event_free(role->control_readable);
+    if (role->beat)
+        event_free(role->beat);
+    if (role->base)
+        event_base_free(role->base);
+}
 
 int gateway_role_run(struct role_context *context)
 {
-    (void)context;
-    return 1;
+    struct gateway_role role = {.context = context};
+    struct step_settings settings;
+    enum err err = wipe_heap_install();
+    if (err) {
+        log_event(LOG_ERROR, "the wiping heap could not be put under curl and OpenSSL", LOG_ERR("why", err));
+        return 1;
+    }
+    err = make_settings(context->config, &settings);
+    if (err) {
+        secret_free(settings.key);
+        return 1;
+    }
+    warm_up();
+    err = open_loop(&role, &settings);
+    if (!err)
+        err = raise_wall(context->config);
+    if (!err)
+        err = role_ready(context);
+    if (err) {
+        log_event(LOG_ERROR, "the gateway cannot start", LOG_ERR("why", err));
+    } else {
+        log_event(LOG_INFO, "gateway ready", LOG_CONSTANT("connector", settings.connector->name),
+                  LOG_TEXT("url", settings.url));
+        event_base_dispatch(role.base);
+    }
+    close_loop(&role);
+    return err && !role.is_stopping ? 1 : 0;
 }

@@ -1,0 +1,211 @@
+#include "gateway/connector.h"
+
+#include "base/log.h"
+#include "gateway/stripe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DIGIT_RUN_MAX      11 /* one less than the shortest card number in use */
+#define RETRY_AFTER_MAX_MS 3600000
+
+static const struct connector *const connectors[] = {&stripe_connector};
+
+static const struct {
+    const char *host;
+    const struct connector *connector;
+} hosts[] = {
+    {"api.stripe.com", &stripe_connector},
+};
+
+const char *connector_operation_name(enum connector_operation operation)
+{
+    static const char *const names[CONNECTOR_OPERATIONS] = {"tokenise", "create", "confirm", "status",
+                                                            "abandon"};
+    return (unsigned)operation < CONNECTOR_OPERATIONS ? names[operation] : "unknown";
+}
+
+const char *gateway_outcome_name(enum gateway_outcome outcome)
+{
+    static const char *const names[GATEWAY_OUTCOMES] = {"done", "declined", "failed", "unavailable",
+                                                        "no_answer"};
+    return (unsigned)outcome < GATEWAY_OUTCOMES ? names[outcome] : "unknown";
+}
+
+const char *gateway_reason_name(enum gateway_reason reason)
+{
+    static const char *const names[REASON_COUNT] = {
+        "none",      "declined",         "insufficient_funds", "lost_or_stolen",
+        "expired",   "wrong_cvv",        "wrong_number",       "needs_authentication",
+        "limit",     "processing_error", "configuration",      "unavailable",
+        "bad_answer"};
+    return (unsigned)reason < REASON_COUNT ? names[reason] : "unknown";
+}
+
+const struct connector *connector_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(connectors) / sizeof(connectors[0]); i++) {
+        if (strcmp(connectors[i]->name, name) == 0)
+            return connectors[i];
+    }
+    return NULL;
+}
+
+const struct connector *connector_for_url(const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    size_t length = strcspn(host, ":/");
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        size_t known = strlen(hosts[i].host);
+        if (length == known && strncmp(host, hosts[i].host, known) == 0)
+            return hosts[i].connector;
+    }
+    return &stripe_connector;
+}
+
+static enum err append(struct connector_request *request, const char *text, size_t length)
+{
+    if (length >= sizeof(request->headers) - request->header_length)
+        return ERR_FULL;
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] < 0x20 || (unsigned char)text[i] >= 0x7f)
+            return ERR_SYNTAX;
+    }
+    memcpy(request->headers + request->header_length, text, length);
+    request->header_length += length;
+    return OK;
+}
+
+static enum err header_bytes(struct connector_request *request, const char *name, const char *value,
+                             size_t length)
+{
+    size_t start = request->header_length;
+    enum err err = append(request, name, strlen(name));
+    if (!err)
+        err = append(request, ": ", 2);
+    if (!err)
+        err = append(request, value, length);
+    if (!err && request->header_length + 2 > sizeof(request->headers))
+        err = ERR_FULL;
+    if (err) {
+        wipe(request->headers + start, request->header_length - start);
+        request->header_length = start;
+        return err;
+    }
+    request->headers[request->header_length++] = '\n';
+    request->headers[request->header_length] = '\0';
+    return OK;
+}
+
+enum err connector_header(struct connector_request *request, const char *name, const char *value)
+{
+    return header_bytes(request, name, value, strlen(value));
+}
+
+enum err connector_authorise_bearer(const uint8_t *key, size_t length, struct connector_request *request)
+{
+    char line[CONNECTOR_KEY_BYTES + 8] = "Bearer ";
+    if (length == 0 || length > CONNECTOR_KEY_BYTES)
+        return ERR_RANGE;
+    memcpy(line + 7, key, length);
+    enum err err = header_bytes(request, "Authorization", line, 7 + length);
+    wipe(line, sizeof(line));
+    return err;
+}
+
+void connector_step_key(const struct connector_step *step, char *out)
+{
+    char id[17];
+    log_id_text(step->capture_id, id);
+    snprintf(out, CONNECTOR_STEP_KEY_BYTES, "cap_%s-%u-%s", id, step->attempt,
+             connector_operation_name(step->operation));
+}
+
+bool connector_answer_header(const struct connector_answer *answer, const char *name, char *out,
+                             size_t capacity)
+{
+    size_t name_length = strlen(name);
+    out[0] = '\0';
+    for (const char *line = answer->headers; line && *line;) {
+        const char *end = strchr(line, '\n');
+        size_t length = end ? (size_t)(end - line) : strlen(line);
+        if (length > name_length && line[name_length] == ':' && strncmp(line, name, name_length) == 0) {
+            const char *value = line + name_length + 1;
+            size_t value_length = length - name_length - 1;
+            while (value_length > 0 && *value == ' ') {
+                value++;
+                value_length--;
+            }
+            if (value_length >= capacity)
+                return false;
+            memcpy(out, value, value_length);
+            out[value_length] = '\0';
+            return true;
+        }
+        line = end ? end + 1 : line + length;
+    }
+    return false;
+}
+
+int32_t connector_retry_after_ms(const struct connector_answer *answer)
+{
+    char text[16];
+    if (!connector_answer_header(answer, "retry-after", text, sizeof(text)) || text[0] == '\0')
+        return -1;
+    int32_t seconds = 0;
+    for (const char *c = text; *c; c++) {
+        if (*c < '0' || *c > '9')
+            return -1;
+        seconds = seconds * 10 + (*c - '0');
+        if (seconds > RETRY_AFTER_MAX_MS / 1000)
+            return RETRY_AFTER_MAX_MS;
+    }
+    return seconds * 1000;
+}
+
+static bool is_id_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+bool connector_take_id(const char *text, const char *prefix, char *out, size_t capacity)
+{
+    size_t prefix_length = strlen(prefix);
+    size_t digits = 0; /* in a row, '-' and '_' not counted as an end */
+    memset(out, 0, capacity);
+    if (!text || strncmp(text, prefix, prefix_length) != 0)
+        return false;
+    size_t length = strnlen(text, capacity);
+    if (length == capacity || length == prefix_length)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (!is_id_char(text[i]))
+            return false;
+        if (text[i] >= '0' && text[i] <= '9')
+            digits++;
+        else if (text[i] != '-' && text[i] != '_')
+            digits = 0;
+        if (digits > DIGIT_RUN_MAX)
+            return false;
+    }
+    memcpy(out, text, length);
+    return true;
+}
+
+void connector_verdict_set(struct connector_verdict *verdict, enum gateway_outcome outcome,
+                           enum gateway_order_state order_state, enum gateway_reason reason)
+{
+    memset(verdict, 0, sizeof(*verdict));
+    verdict->outcome = outcome;
+    verdict->order_state = order_state;
+    verdict->reason = reason;
+    verdict->wait_ms = -1;
+}
+
+void connector_bad_answer(const struct connector_step *step, struct connector_verdict *verdict)
+{
+    bool is_harmless = step->operation == CONNECTOR_TOKENISE || step->operation == CONNECTOR_CREATE;
+    connector_verdict_set(verdict, is_harmless ? GATEWAY_FAILED : GATEWAY_NO_ANSWER, ORDER_NONE,
+                          REASON_BAD_ANSWER);
+}

@@ -1,0 +1,147 @@
+/* What a payment system looks like to the rest of the room: one struct of constants and functions, one file each.
+ *
+ * A connector knows how to say a step (build a request) and how to hear the answer (a verdict by a table). It does no
+ * I/O, keeps no state and never waits: sending, time-outs, retries and the memory of the card belong to step.c and
+ * http.c. That makes each connector testable row by row without a network.
+ *
+ * Way of a step: gateway_msg -> connector_step -> build() -> HTTPS -> read() -> connector_verdict -> gateway_reply_msg.
+ * How to add one: gateway/README.md. */
+#ifndef TONEGATE_GATEWAY_CONNECTOR_H
+#define TONEGATE_GATEWAY_CONNECTOR_H
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/secret.h"
+#include "gateway/gateway_msg.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum connector_operation {
+    CONNECTOR_TOKENISE, /* card -> token; the only one that is given a card */
+    CONNECTOR_CREATE,   /* order with amount and token; no money moves */
+    CONNECTOR_CONFIRM,  /* money moves */
+    CONNECTOR_STATUS,   /* ask; changes nothing */
+    CONNECTOR_ABANDON,  /* cancel an order that is not paid */
+    CONNECTOR_OPERATIONS
+};
+const char *connector_operation_name(enum connector_operation operation);
+const char *gateway_outcome_name(enum gateway_outcome outcome);
+const char *gateway_reason_name(enum gateway_reason reason);
+
+#define CONNECTOR_PATH_BYTES   192
+#define CONNECTOR_HEADER_BYTES 2048
+#define CONNECTOR_BODY_BYTES   4096 /* room of a request's body, which is a struct secret */
+#define CONNECTOR_KEY_BYTES    1024 /* longest API key */
+
+/* One step of one attempt. Everything but the card comes out of the message as it is. */
+struct connector_step {
+    enum connector_operation operation;
+    uint64_t capture_id;
+    uint64_t call_id; /* CREATE only: for the gateway's books (requirement S1-12) */
+    uint32_t attempt;
+    int64_t amount_minor; /* 1..LIMIT_AMOUNT_MINOR; 0 with TOKENISE */
+    char currency[4];     /* ISO 4217, upper case; empty with TOKENISE */
+    char token[LIMIT_TOKEN_BYTES];
+    char order_ref[LIMIT_TOKEN_BYTES];
+    const struct gateway_tokenise_msg *card; /* TOKENISE, during build() only; NULL afterwards */
+};
+
+/* The merchant's account at the gateway: names that are no secrets. Empty where a gateway needs none. */
+struct connector_account {
+    char merchant[LIMIT_NAME_BYTES];
+};
+
+struct connector_request {
+    const char *method; /* a constant */
+    char path[CONNECTOR_PATH_BYTES];
+    char headers
+        [CONNECTOR_HEADER_BYTES]; /* "Name: value" lines, each ended by \n; wiped, it holds the API key */
+    size_t header_length;
+    struct secret *body; /* capacity CONNECTOR_BODY_BYTES, owned by the caller; empty: none */
+    bool has_card;
+};
+
+/* A gateway's answer. body need not be terminated. Valid during read() only. */
+struct connector_answer {
+    unsigned status;
+    const uint8_t *body;
+    size_t body_length;
+    const char *headers; /* "name: value\n" lines, names in lower case, terminated */
+};
+
+enum connector_again {
+    CONNECTOR_FINAL, /* the verdict stands */
+    CONNECTOR_AGAIN, /* not carried out now; the same request may be sent again, else the verdict stands */
+};
+
+struct connector_verdict {
+    enum gateway_outcome outcome;
+    enum gateway_order_state order_state;
+    enum gateway_reason reason;
+    enum connector_again again;
+    int32_t wait_ms; /* what the gateway asked to wait; -1: nothing */
+    char token[LIMIT_TOKEN_BYTES];
+    char order_ref[LIMIT_TOKEN_BYTES];
+};
+
+struct connector {
+    const char *name;
+    uint32_t operations; /* bits 1 << enum connector_operation */
+    /* The gateway recognises a request that is sent again (an idempotency key) and does it once. Without, a step
+     * that may have been carried out is never sent again: it is asked for. */
+    bool is_replay_safe;
+    bool (*key_is_live)(const uint8_t *key, size_t length); /* true: moves real money (requirement S4-09) */
+
+    /* Appends the lines that prove who we are. ERR_FULL, ERR_SYNTAX (the key has a byte no header may hold). */
+    enum err (*authorise)(const uint8_t *key, size_t length, struct connector_request *request);
+
+    /* OK: send it. ERR_EMPTY: nothing needs to be sent, *verdict is filled. ERR_RANGE: the step is not one this
+     * gateway could take (told as REASON_CONFIGURATION before anything is sent: requirement C5). ERR_FULL. */
+    enum err (*build)(const struct connector_account *account, const struct connector_step *step,
+                      struct connector_request *request, struct connector_verdict *verdict);
+
+    /* Always fills *verdict; never trusts the answer: what is not exactly as expected is REASON_BAD_ANSWER. */
+    void (*read)(const struct connector_step *step, const struct connector_answer *answer,
+                 struct connector_verdict *verdict);
+};
+
+/* NULL when there is none of that name. */
+const struct connector *connector_find(const char *name);
+
+/* The connector for a gateway address: by host; Stripe for anything else, the sandbox among them. */
+const struct connector *connector_for_url(const char *url);
+
+/* --- for the connectors --- */
+
+/* Appends "name: value\n". ERR_FULL; ERR_SYNTAX when value holds a control character. */
+MUST_USE enum err connector_header(struct connector_request *request, const char *name, const char *value);
+
+/* An Idempotency-Key that is the same whenever the same step of the same attempt is sent: "cap_<16>-<attempt>-<step>". */
+#define CONNECTOR_STEP_KEY_BYTES 64
+void connector_step_key(const struct connector_step *step, char *out);
+
+/* "Authorization: Bearer KEY". */
+MUST_USE enum err connector_authorise_bearer(const uint8_t *key, size_t length,
+                                             struct connector_request *request);
+
+/* Value of a header of the answer, name in lower case; false and an empty out when absent or too long. */
+bool connector_answer_header(const struct connector_answer *answer, const char *name, char *out,
+                             size_t capacity);
+
+/* Retry-After in milliseconds, seconds form only, capped at an hour; -1 when absent. */
+int32_t connector_retry_after_ms(const struct connector_answer *answer);
+
+/* Takes a gateway's identifier out of an answer: prefix, then letters, digits, '_' or '-', short enough, and no run of
+ * digits that could be a card number sent back. False: out is empty. */
+bool connector_take_id(const char *text, const char *prefix, char *out, size_t capacity);
+
+/* The verdict on an answer that is not what was asked: nothing was charged by TOKENISE and CREATE, everything else
+ * has to be asked again. */
+void connector_bad_answer(const struct connector_step *step, struct connector_verdict *verdict);
+
+void connector_verdict_set(struct connector_verdict *verdict, enum gateway_outcome outcome,
+                           enum gateway_order_state order_state, enum gateway_reason reason);
+
+#endif

@@ -1,0 +1,76 @@
+/* Steps under way: from the vault's message to the one reply it gets, through as many tries as are safe.
+ *
+ * The rules, in one place:
+ * - a try that certainly did not reach the gateway may be repeated (never after a certificate that does not verify);
+ * - one that may have reached it is repeated only under the same idempotency key, or when it only asks;
+ * - a confirmation that timed out is never repeated: the vault asks with STATUS (requirement C1, design P3);
+ * - once a confirmation may have been carried out, only "done" and "declined" are certain; anything else that follows
+ *   is told as NO_ANSWER.
+ *
+ * The card: written into a struct secret by the connector, gone from there at the last try's last byte or with the
+ * step. Thread: the loop's. */
+#ifndef TONEGATE_GATEWAY_STEP_H
+#define TONEGATE_GATEWAY_STEP_H
+
+#include "base/err.h"
+#include "base/secret.h"
+#include "gateway/connector.h"
+#include "gateway/gateway_msg.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct step_settings {
+    const struct connector *connector;
+    struct connector_account account;
+    char url[LIMIT_PATH_BYTES]; /* scheme and host, perhaps a base path; no slash at the end */
+    char ca_path[LIMIT_PATH_BYTES];
+    struct secret *key;         /* taken over */
+    unsigned create_timeout_ms; /* CREATE, STATUS, ABANDON */
+    unsigned charge_timeout_ms; /* TOKENISE, CONFIRM */
+    unsigned ceiling_ms;        /* 0: LIMIT_GATEWAY_CEILING_MS */
+    unsigned retries;
+    unsigned retry_wait_ms;
+};
+
+/* For the one log line of a step and for tests. */
+struct step_report {
+    enum connector_operation operation;
+    unsigned tries;
+    unsigned status;       /* of the last answer, 0: none */
+    const char *transport; /* a constant: how the last try went */
+    double ms;
+};
+
+typedef void step_reply_h(void *owner, const struct gateway_reply_msg *reply,
+                          const struct step_report *report);
+
+struct steps;
+
+/* Takes settings->key over, also on error. ERR_MEMORY, ERR_SYSTEM, ERR_RANGE (settings). */
+MUST_USE enum err steps_new(struct steps **out, struct event_base *base, const struct step_settings *settings,
+                            step_reply_h *reply_h, void *owner);
+
+/* Ends everything without a reply. NULL is accepted. */
+void steps_free(struct steps *steps);
+
+/* message is any of the five a vault sends. The reply may come before this returns. ERR_RANGE: a value no vault sends;
+ * ERR_ORDER: that capture has a step under way; then nothing is replied. */
+MUST_USE enum err steps_take(struct steps *steps, const struct msg_header *message);
+
+enum step_state {
+    STEP_IDLE = 1,   /* nothing under way for the capture */
+    STEP_BUSY = 2,   /* a step of this vault's */
+    STEP_ORPHAN = 4, /* a step the vault that died had ordered: STATUS and ABANDON wait for its end */
+};
+enum step_state steps_state(const struct steps *steps, uint64_t capture_id);
+
+/* The vault died. Steps that move no money end, cards with them; a CONFIRM or ABANDON that is out goes on, so that a
+ * STATUS of the new vault cannot overtake it, but is not replied to. */
+void steps_orphan(struct steps *steps);
+
+size_t steps_count(const struct steps *steps);
+
+#endif
