@@ -136,7 +136,7 @@ static enum err read_name(struct reader *reader, yaml_node_t *node, void *target
 static enum err read_header_name(struct reader *reader, yaml_node_t *node, void *target,
                                  const struct key *key)
 {
-    char name[LIMIT_NAME_BYTES];
+    char name[LIMIT_NAME_BYTES] = "";
     enum err err = read_text(reader, node, name, key, sizeof(name), "a header name");
     if (err)
         return err;
@@ -190,7 +190,7 @@ static enum err read_endpoint(struct reader *reader, yaml_node_t *node, void *ta
     struct sockaddr_in *address = target;
     char host[INET_ADDRSTRLEN];
     const char *colon = strrchr(text, ':');
-    uint16_t port;
+    uint16_t port = 0;
     bool is_good = colon && (size_t)(colon - text) < sizeof(host) && parse_port(colon + 1, &port);
     if (is_good) {
         memcpy(host, text, (size_t)(colon - text));
