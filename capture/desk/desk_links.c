@@ -1,0 +1,586 @@
+/* The two links. The vault decides what a capture is; here it is checked, kept, and shown. */
+#include "capture/desk/desk_priv.h"
+#include "capture/desk/desk_view.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* No message to the desk can hold a card digit: its only texts are the gateway's token and reference, the call's
+ * reference, callee and Call-ID. Whoever makes one of these structs larger must look here and say what was added. */
+_Static_assert(sizeof(struct capture_progress_msg) == 64, "what was added to PROGRESS?");
+_Static_assert(sizeof(struct capture_store_msg) == 56 + 2 * LIMIT_TOKEN_BYTES, "what was added to STORE?");
+_Static_assert(sizeof(struct proxy_call_msg) == 32 + 3 * LIMIT_CALL_REFERENCE_BYTES,
+               "what was added to CALL?");
+_Static_assert(sizeof(struct proxy_leg_report_msg) == 64, "what was added to LEG_REPORT?");
+_Static_assert(sizeof(struct capture_field_view) == 4, "a field's view is counts and verdicts");
+
+#define SUBJECT_OPEN  (1u << 0)
+#define SUBJECT_ENDED (1u << 1)
+
+#define MESSAGES_PER_TURN 64
+
+bool desk_vault_is_up(const struct desk *desk)
+{
+    return desk->vault.fd >= 0;
+}
+
+bool desk_proxy_is_up(const struct desk *desk)
+{
+    return desk->proxy.fd >= 0;
+}
+
+enum err desk_disk_result(struct desk *desk, enum err err)
+{
+    bool was_failing = desk->is_store_failing;
+    uint64_t held;
+    desk->is_store_failing = err == ERR_STORE || err == ERR_SYSTEM;
+    if (desk->is_store_failing && log_limit_pass(&desk->store_limit, &held))
+        log_event(
+            LOG_ERROR,
+            "database or audit trail cannot be written: no payment is made until it can; check the disk's "
+            "space and rights",
+            LOG_ERR("error", err), LOG_COUNT("held_back", held));
+    if (was_failing != desk->is_store_failing)
+        desk_publish_service(desk);
+    return err;
+}
+
+bool desk_text_holds_card(const char *text)
+{
+    unsigned digits[256];
+    size_t count = 0;
+    for (; *text && count < 256; text++) {
+        if (*text >= '0' && *text <= '9')
+            digits[count++] = (unsigned)(*text - '0');
+        else if (*text != ' ' && *text != '-' && *text != '.')
+            digits[count++] = 99; /* breaks a run */
+    }
+    for (size_t start = 0; start < count; start++) {
+        unsigned sum[2] = {0, 0}; /* for an even and an odd number of digits */
+        for (size_t n = 0; n < LIMIT_PAN_DIGITS && start + n < count && digits[start + n] < 10; n++) {
+            unsigned digit = digits[start + n];
+            unsigned doubled = digit * 2 > 9 ? digit * 2 - 9 : digit * 2;
+            sum[0] += n % 2 == 0 ? doubled : digit;
+            sum[1] += n % 2 == 0 ? digit : doubled;
+            if (n + 1 >= 13 && sum[(n + 1) % 2] % 10 == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+struct desk_capture *desk_capture_get(struct desk *desk, uint64_t id)
+{
+    struct store_capture record;
+    struct desk_capture *capture = desk_model_capture(&desk->model, id);
+    if (capture || id == 0 || store_capture_find(desk->store, id, &record) != OK)
+        return capture;
+    capture = desk_model_capture_put(&desk->model, id);
+    if (!capture)
+        return NULL;
+    capture->record = record;
+    capture->is_end_stored = capture_state_is_end(record.state);
+    if (capture->is_end_stored)
+        capture->stored_state = record.state;
+    capture->attempts_max = (uint8_t)desk->config->capture.attempts_max;
+    return capture;
+}
+
+static void audit_end(struct desk *desk, const struct desk_capture *capture)
+{
+    char id[DESK_ID_TEXT];
+    desk_capture_id_text(capture->record.id, id);
+    const struct audit_entry entry = {.who = "vault",
+                                      .what = "capture.end",
+                                      .where = "local",
+                                      .outcome = desk_state_name(capture->record.state),
+                                      .resource = id,
+                                      .reason = desk_problem_name(capture->record.problem),
+                                      .amount_minor = capture->record.amount_minor,
+                                      .currency = capture->record.currency};
+    enum err err = desk_disk_result(desk, audit_append(desk->audit, &entry));
+    (void)err; /* no money hangs on it; the failure was told */
+}
+
+static void keep_end(struct desk *desk, struct desk_capture *capture)
+{
+    if (capture->is_end_stored)
+        return;
+    enum err err = desk_disk_result(desk, store_capture_end(desk->store, &capture->record));
+    if (err)
+        return;
+    capture->is_end_stored = true;
+    capture->stored_state = capture->record.state;
+    audit_end(desk, capture);
+}
+
+void desk_capture_end(struct desk *desk, struct desk_capture *capture, enum capture_state state,
+                      enum capture_problem problem)
+{
+    capture->record.state = (uint8_t)state;
+    capture->record.problem = (uint8_t)problem;
+    capture->record.updated_at = wall_now();
+    capture->is_masked = false;
+    capture->selected_field = CARD_FIELD_NONE;
+    keep_end(desk, capture);
+    desk_publish_capture(desk, capture);
+}
+
+/* --- vault ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t vault_state_h(void *owner, const struct msg_header *header)
+{
+    const struct desk_capture *capture = desk_capture_get(owner, header->subject);
+    if (!capture)
+        return MSG_NO_SUBJECT;
+    return capture_state_is_end(capture->record.state) ? SUBJECT_ENDED : SUBJECT_OPEN;
+}
+
+static bool progress_is_sane(const struct capture_progress_msg *message)
+{
+    bool is_sane = message->state < CAPTURE_STATES && message->selected_field <= CARD_FIELD_NONE &&
+                   message->brand < BRAND_COUNT && message->problem < PROBLEM_COUNT &&
+                   message->gateway_reason < REASON_COUNT && message->is_masked <= 1 &&
+                   memchr(message->currency, '\0', sizeof(message->currency));
+    for (int i = 0; i < CARD_FIELDS && is_sane; i++) {
+        const struct capture_field_view *field = &message->fields[i];
+        is_sane = field->key_count <= LIMIT_PAN_DIGITS && field->key_max <= LIMIT_PAN_DIGITS &&
+                  field->is_complete <= 1 && field->is_valid <= 1;
+    }
+    return is_sane;
+}
+
+/* Only what the vault can know of a capture that this desk does not: a leg that was found masked. */
+static enum err progress_of_stranger(struct desk *desk, const struct capture_progress_msg *message,
+                                     struct desk_capture **out)
+{
+    if (message->state != CAPTURE_LOST)
+        return ERR_NOT_FOUND;
+    struct desk_capture *capture = desk_model_capture_put(&desk->model, message->header.subject);
+    if (!capture)
+        return ERR_FULL;
+    capture->record.call_id = message->call_id;
+    capture->record.created_at = wall_now();
+    memcpy(capture->record.currency, "XXX", 4); /* ISO 4217: no currency */
+    *out = capture;
+    return OK;
+}
+
+static enum err progress_is_legal(const struct desk_capture *capture,
+                                  const struct capture_progress_msg *message)
+{
+    const struct store_capture *record = &capture->record;
+    bool is_lost = message->state == CAPTURE_LOST;
+    if (message->call_id != record->call_id)
+        return ERR_RANGE;
+    if (!is_lost && (message->amount_minor != record->amount_minor ||
+                     memcmp(message->currency, record->currency, sizeof(record->currency)) != 0))
+        return ERR_RANGE;
+    /* Nothing is announced that is not on the disk. */
+    if (message->state == CAPTURE_APPROVED && capture->stored_state != CAPTURE_APPROVED)
+        return ERR_ORDER;
+    /* After an end only the same end; a decline with attempts left goes on, and a leg found masked is told of. */
+    if (capture_state_is_end(record->state) && message->state != record->state && !is_lost &&
+        record->state != CAPTURE_DECLINED)
+        return ERR_ORDER;
+    return OK;
+}
+
+static void progress_take(struct desk_capture *capture, const struct capture_progress_msg *message)
+{
+    struct store_capture *record = &capture->record;
+    if (record->state == CAPTURE_DECLINED && message->state != CAPTURE_DECLINED) {
+        capture->is_end_stored = false;
+        capture->stored_state = CAPTURE_STATES;
+    }
+    record->state = message->state;
+    record->problem = message->problem;
+    record->gateway_reason = message->gateway_reason;
+    record->brand = message->brand;
+    record->attempt = message->attempt;
+    record->updated_at = wall_now();
+    capture->attempts_max = message->attempts_max;
+    capture->selected_field = message->selected_field;
+    capture->is_masked = message->is_masked;
+    capture->is_confirmed = true;
+    memcpy(capture->fields, message->fields, sizeof(capture->fields));
+}
+
+static enum err progress_h(void *owner, const void *bytes)
+{
+    struct desk *desk = owner;
+    const struct capture_progress_msg *message = bytes;
+    struct desk_capture *capture = desk_capture_get(desk, message->header.subject);
+    if (!progress_is_sane(message))
+        return ERR_RANGE;
+    enum err err = capture ? OK : progress_of_stranger(desk, message, &capture);
+    if (!err)
+        err = progress_is_legal(capture, message);
+    if (err)
+        return err;
+    progress_take(capture, message);
+    if (capture_state_is_end(message->state))
+        keep_end(desk, capture);
+    desk_publish_capture(desk, capture);
+    return OK;
+}
+
+/* Visible ASCII, terminated, and nothing that could be a card number. */
+static bool reference_is_clean(const char *text)
+{
+    size_t length = strnlen(text, LIMIT_TOKEN_BYTES);
+    if (length == LIMIT_TOKEN_BYTES)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] <= 0x20 || text[i] > 0x7e)
+            return false;
+    }
+    return !desk_text_holds_card(text);
+}
+
+/* A result is kept even if the gateway's texts are not fit to be: they are left out then. */
+static enum err store_is_sane(struct capture_store_msg *message)
+{
+    if (message->kind > STORE_RESULT || message->state >= CAPTURE_STATES ||
+        message->problem >= PROBLEM_COUNT || message->gateway_reason >= REASON_COUNT ||
+        message->brand >= BRAND_COUNT || message->attempt == 0 || message->attempt > UINT8_MAX ||
+        !memchr(message->currency, '\0', sizeof(message->currency)))
+        return ERR_RANGE;
+    char *texts[] = {message->token, message->order_ref};
+    for (size_t i = 0; i < 2; i++) {
+        if (reference_is_clean(texts[i]))
+            continue;
+        log_event(LOG_ERROR, "a reference of the gateway is not fit to be kept and was left out",
+                  LOG_ID("capture", message->header.subject));
+        if (message->kind != STORE_RESULT)
+            return ERR_RANGE;
+        memset(texts[i], 0, LIMIT_TOKEN_BYTES);
+    }
+    return OK;
+}
+
+static enum err store_fits(const struct desk_capture *capture, const struct capture_store_msg *message)
+{
+    if (!capture || message->kind == STORE_RESULT)
+        return OK;
+    const struct store_capture *record = &capture->record;
+    if (message->amount_minor != record->amount_minor || message->call_id != record->call_id ||
+        memcmp(message->currency, record->currency, sizeof(record->currency)) != 0)
+        return ERR_RANGE; /* not what the agent asked for */
+    return OK;
+}
+
+static enum err audit_store(struct desk *desk, const struct capture_store_msg *message)
+{
+    static const char *const names[] = {"payment.intent", "payment.order", "payment.result"};
+    char id[DESK_ID_TEXT];
+    desk_capture_id_text(message->header.subject, id);
+    bool is_result = message->kind == STORE_RESULT;
+    const struct audit_entry entry = {
+        .who = "vault",
+        .what = names[message->kind],
+        .where = "local",
+        .outcome = is_result ? desk_state_name(message->state) : "ok",
+        .resource = id,
+        .reason = is_result && message->gateway_reason ? desk_reason_name(message->gateway_reason) : NULL,
+        .detail = message->order_ref[0] ? message->order_ref : NULL,
+        .amount_minor = message->amount_minor,
+        .currency = message->currency};
+    return audit_append(desk->audit, &entry);
+}
+
+static void store_take(struct desk_capture *capture, const struct capture_store_msg *message)
+{
+    capture->answered_number = message->store_number;
+    if (message->kind == STORE_INTENT) {
+        capture->is_end_stored = false;
+        capture->stored_state = CAPTURE_STATES;
+    }
+    if (message->order_ref[0])
+        memcpy(capture->record.order_ref, message->order_ref, LIMIT_TOKEN_BYTES);
+    if (message->kind != STORE_RESULT)
+        return;
+    memcpy(capture->record.token, message->token, LIMIT_TOKEN_BYTES);
+    if (capture_state_is_end(message->state)) {
+        capture->is_end_stored = true;
+        capture->stored_state = message->state;
+    }
+}
+
+static enum err store_keep(struct desk *desk, struct desk_capture *capture, struct capture_store_msg *message)
+{
+    if (capture && message->store_number && capture->answered_number == message->store_number)
+        return OK; /* asked again: the answer was lost, the disk has it */
+    enum err err = store_is_sane(message);
+    if (!err)
+        err = store_fits(capture, message);
+    if (!err)
+        err = desk_disk_result(desk, store_record(desk->store, message, wall_now()));
+    /* No audit line, no charge. */
+    if (!err)
+        err = desk_disk_result(desk, audit_store(desk, message));
+    return err;
+}
+
+static enum err store_h(void *owner, const void *bytes)
+{
+    struct desk *desk = owner;
+    struct capture_store_msg message = *(const struct capture_store_msg *)bytes;
+    struct desk_capture *capture = desk_capture_get(desk, message.header.subject);
+    enum err err = store_keep(desk, capture, &message);
+    if (!err && !capture)
+        capture = desk_capture_get(desk, message.header.subject);
+    if (!err && capture)
+        store_take(capture, &message);
+    struct capture_stored_msg answer = {.store_number = message.store_number, .is_durable = err == OK};
+    MSG_INIT(&answer, CAPTURE_STORED, message.header.subject);
+    enum err sent = msg_send(&desk->vault, &answer);
+    if (sent)
+        log_event(LOG_WARN, "the vault did not take an answer: it will ask again",
+                  LOG_ID("capture", message.header.subject), LOG_ERR("error", sent));
+    return err;
+}
+
+const struct msg_permit desk_vault_permits[] = {
+    {CAPTURE_PROGRESS, sizeof(struct capture_progress_msg), SUBJECT_OPEN | SUBJECT_ENDED | MSG_NO_SUBJECT,
+     progress_h, "PROGRESS"},
+    {CAPTURE_STORE, sizeof(struct capture_store_msg), SUBJECT_OPEN | SUBJECT_ENDED | MSG_NO_SUBJECT, store_h,
+     "STORE"},
+};
+const size_t desk_vault_permit_count = sizeof(desk_vault_permits) / sizeof(desk_vault_permits[0]);
+
+/* --- proxy ------------------------------------------------------------------------------------------------------ */
+
+static void take_text(char *out, const char *text)
+{
+    size_t length = strnlen(text, LIMIT_CALL_REFERENCE_BYTES - 1);
+    for (size_t i = 0; i < length; i++)
+        out[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+    out[length] = '\0';
+}
+
+static enum err call_h(void *owner, const void *bytes)
+{
+    struct desk *desk = owner;
+    const struct proxy_call_msg *message = bytes;
+    if (message->state > PROXY_CALL_ENDED || message->is_armed > 1 || message->header.subject == 0)
+        return ERR_RANGE;
+    struct desk_call *call = desk_model_call(&desk->model, message->header.subject);
+    if (!call && message->state == PROXY_CALL_ENDED)
+        return OK;
+    if (!call)
+        call = desk_model_call_put(&desk->model, message->header.subject);
+    if (!call)
+        return ERR_FULL;
+    if (call->began_at.ns == 0)
+        call->began_at.ns = message->at_ns;
+    call->at.ns = message->at_ns;
+    call->state = message->state;
+    call->is_armed = message->is_armed;
+    call->is_confirmed = true;
+    take_text(call->reference, message->reference);
+    take_text(call->callee, message->callee);
+    take_text(call->sip_call_id, message->sip_call_id);
+    desk_publish_call(desk, call);
+    if (call->state == PROXY_CALL_ENDED)
+        desk_model_call_remove(&desk->model, call->id);
+    return OK;
+}
+
+static enum err leg_report_h(void *owner, const void *bytes)
+{
+    struct desk *desk = owner;
+    const struct proxy_leg_report_msg *message = bytes;
+    struct desk_call *call = desk_model_call(&desk->model, message->header.subject);
+    if (!call)
+        return ERR_NOT_FOUND;
+    call->frames = message->frames & INT64_MAX;
+    call->masked_samples = message->masked_samples & INT64_MAX;
+    call->keys = message->keys;
+    return OK;
+}
+
+const struct msg_permit desk_proxy_permits[] = {
+    {PROXY_CALL, sizeof(struct proxy_call_msg), MSG_ANY_STATE, call_h, "CALL"},
+    {PROXY_LEG_REPORT, sizeof(struct proxy_leg_report_msg), MSG_ANY_STATE, leg_report_h, "LEG_REPORT"},
+};
+const size_t desk_proxy_permit_count = sizeof(desk_proxy_permits) / sizeof(desk_proxy_permits[0]);
+
+/* --- links that come and go -------------------------------------------------------------------------------------- */
+
+static void link_close(struct msg_port *port, struct event **event)
+{
+    if (*event)
+        event_free(*event);
+    *event = NULL;
+    if (port->fd >= 0)
+        close(port->fd);
+    port->fd = -1;
+}
+
+static void link_down(struct desk *desk, struct msg_port *port, struct event **event, const char *peer)
+{
+    link_close(port, event);
+    log_event(LOG_WARN, "a peer is gone: waiting for the supervisor's new link", LOG_CONSTANT("peer", peer));
+    desk_publish_service(desk);
+}
+
+static void vault_read_h(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct desk *desk = argument;
+    if (msg_receive(&desk->vault, MESSAGES_PER_TURN) != OK)
+        link_down(desk, &desk->vault, &desk->vault_event, "vault");
+}
+
+static void proxy_read_h(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct desk *desk = argument;
+    if (msg_receive(&desk->proxy, MESSAGES_PER_TURN) != OK)
+        link_down(desk, &desk->proxy, &desk->proxy_event, "proxy");
+}
+
+/* Calls the proxy did not speak of after its restart are over. */
+static void proxy_grace_h(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct desk *desk = argument;
+    for (size_t i = 0; i < desk->model.call_capacity; i++) {
+        struct desk_call *call = &desk->model.calls[i];
+        if (!desk->model.call_ids[i] || call->is_confirmed || !desk_proxy_is_up(desk))
+            continue;
+        call->state = PROXY_CALL_ENDED;
+        call->at = wall_now();
+        desk_publish_call(desk, call);
+        desk_model_call_remove(&desk->model, call->id);
+    }
+}
+
+static const struct store_intent *intent_of(const struct store_intent *intents, size_t count,
+                                            uint64_t capture_id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (intents[i].capture_id == capture_id)
+            return &intents[i];
+    }
+    return NULL;
+}
+
+static void reconcile(struct desk *desk, const struct store_intent *intent)
+{
+    struct capture_reconcile_msg message = {.amount_minor = intent->amount_minor, .attempt = intent->attempt};
+    MSG_INIT(&message, CAPTURE_RECONCILE, intent->capture_id);
+    memcpy(message.currency, intent->currency, sizeof(message.currency));
+    memcpy(message.order_ref, intent->order_ref, sizeof(message.order_ref));
+    enum err err = msg_send(&desk->vault, &message);
+    log_event(LOG_WARN, "an intent without an end: the vault is asked to find out", LOG_ERR("sent", err),
+              LOG_ID("capture", intent->capture_id), LOG_COUNT("attempt", intent->attempt));
+}
+
+/* What the vault did not speak of after its start (or ours) it does not know any more. Where money may have moved it
+ * is asked to find out; elsewhere the capture is over and nothing was charged. */
+static void vault_grace_h(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    static struct store_intent intents[LIMIT_CAPTURES];
+    size_t count = 0;
+    struct desk *desk = argument;
+    if (!desk_vault_is_up(desk))
+        return;
+    if (desk_disk_result(desk, store_intents_open(desk->store, intents, LIMIT_CAPTURES, &count)) != OK)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const struct desk_capture *capture = desk_capture_get(desk, intents[i].capture_id);
+        if (!capture || !capture->is_confirmed || capture->record.state == CAPTURE_LOST)
+            reconcile(desk, &intents[i]);
+    }
+    for (size_t i = 0; i < desk->model.capture_capacity; i++) {
+        struct desk_capture *capture = &desk->model.captures[i];
+        if (desk->model.capture_ids[i] && !capture->is_confirmed &&
+            !capture_state_is_end(capture->record.state) && !intent_of(intents, count, capture->record.id))
+            desk_capture_end(desk, capture, CAPTURE_FAILED, PROBLEM_VAULT_RESTARTED);
+    }
+}
+
+static void grace_begin(struct desk *desk, struct event *timer)
+{
+    unsigned ms = desk->setup.grace_ms ? desk->setup.grace_ms : 1500;
+    const struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+    event_add(timer, &wait);
+}
+
+static void vault_up(struct desk *desk)
+{
+    for (size_t i = 0; i < desk->model.capture_capacity; i++)
+        desk->model.captures[i].is_confirmed = false;
+    struct capture_sync_msg sync = {0};
+    MSG_INIT(&sync, CAPTURE_SYNC, 0);
+    enum err err = msg_send(&desk->vault, &sync);
+    log_event(LOG_INFO, "linked", LOG_NAME("peer", "vault"), LOG_ERR("sync", err));
+    grace_begin(desk, desk->vault_grace);
+}
+
+static void proxy_up(struct desk *desk)
+{
+    for (size_t i = 0; i < desk->model.call_capacity; i++)
+        desk->model.calls[i].is_confirmed = false;
+    struct proxy_calls_wanted_msg wanted = {0};
+    MSG_INIT(&wanted, PROXY_CALLS_WANTED, 0);
+    enum err err = msg_send(&desk->proxy, &wanted);
+    log_event(LOG_INFO, "linked", LOG_NAME("peer", "proxy"), LOG_ERR("sync", err));
+    grace_begin(desk, desk->proxy_grace);
+}
+
+void desk_set_link(struct desk *desk, enum role peer, int fd)
+{
+    bool is_vault = peer == ROLE_VAULT;
+    struct msg_port *port = is_vault ? &desk->vault : &desk->proxy;
+    struct event **event = is_vault ? &desk->vault_event : &desk->proxy_event;
+    if (peer != ROLE_VAULT && peer != ROLE_PROXY) {
+        close(fd);
+        return;
+    }
+    link_close(port, event);
+    *event =
+        event_new(desk->setup.base, fd, EV_READ | EV_PERSIST, is_vault ? vault_read_h : proxy_read_h, desk);
+    if (!*event || event_add(*event, NULL) != 0) {
+        log_event(LOG_ERROR, "no memory for a link", LOG_CONSTANT("peer", role_name(peer)));
+        close(fd);
+        return;
+    }
+    port->fd = fd;
+    if (is_vault)
+        vault_up(desk);
+    else
+        proxy_up(desk);
+    desk_publish_service(desk);
+}
+
+void desk_links_new(struct desk *desk)
+{
+    desk->vault = (struct msg_port){.fd = -1,
+                                    .permits = desk_vault_permits,
+                                    .permit_count = desk_vault_permit_count,
+                                    .state_h = vault_state_h,
+                                    .owner = desk};
+    desk->proxy = (struct msg_port){
+        .fd = -1, .permits = desk_proxy_permits, .permit_count = desk_proxy_permit_count, .owner = desk};
+    desk->vault_grace = evtimer_new(desk->setup.base, vault_grace_h, desk);
+    desk->proxy_grace = evtimer_new(desk->setup.base, proxy_grace_h, desk);
+}
+
+void desk_links_free(struct desk *desk)
+{
+    link_close(&desk->vault, &desk->vault_event);
+    link_close(&desk->proxy, &desk->proxy_event);
+    if (desk->vault_grace)
+        event_free(desk->vault_grace);
+    if (desk->proxy_grace)
+        event_free(desk->proxy_grace);
+}

@@ -1,0 +1,87 @@
+/* What the parts of the desk share. */
+#ifndef TONEGATE_CAPTURE_DESK_DESK_PRIV_H
+#define TONEGATE_CAPTURE_DESK_DESK_PRIV_H
+
+#include "base/log.h"
+#include "base/msg.h"
+#include "capture/desk/audit.h"
+#include "capture/desk/desk.h"
+#include "capture/desk/desk_model.h"
+#include "capture/desk/failures.h"
+#include "capture/desk/store.h"
+#include "capture/desk/tokens.h"
+
+#include <jansson.h>
+
+struct desk_stream {
+    struct desk_stream *next;
+    struct http_connection *connection;
+    uint64_t capture_id; /* 0: everything */
+};
+
+struct desk {
+    struct desk_setup setup;
+    const struct config *config;
+    SSL_CTX *tls;
+    struct http_server *http;
+    struct tokens tokens;
+    struct failures failures;
+    struct { /* of new captures */
+        unsigned used;
+        struct mono_time since;
+    } open_rate;
+    struct store *store;
+    struct audit *audit;
+    struct desk_model model;
+    struct msg_port vault;
+    struct msg_port proxy;
+    struct event *vault_event;
+    struct event *proxy_event;
+    struct event *vault_grace;
+    struct event *proxy_grace;
+    struct event *keep_alive;
+    struct desk_stream *streams;
+    size_t stream_count;
+    char run[17];      /* names this life of the desk in event ids */
+    uint64_t revision; /* of the last event */
+    bool is_draining;
+    bool is_store_failing; /* the last write of store or audit trail failed */
+    struct log_limit store_limit;
+    struct log_limit auth_limit;
+};
+
+/* desk_links.c */
+extern const struct msg_permit desk_vault_permits[];
+extern const size_t desk_vault_permit_count;
+extern const struct msg_permit desk_proxy_permits[];
+extern const size_t desk_proxy_permit_count;
+void desk_links_new(struct desk *desk);
+void desk_links_free(struct desk *desk);
+bool desk_vault_is_up(const struct desk *desk);
+bool desk_proxy_is_up(const struct desk *desk);
+/* From memory, or taken back into it from the store; NULL when neither has it. */
+struct desk_capture *desk_capture_get(struct desk *desk, uint64_t id);
+/* The end of a capture that no STORE told of: kept, audited, shown. */
+void desk_capture_end(struct desk *desk, struct desk_capture *capture, enum capture_state state,
+                      enum capture_problem problem);
+/* Remembers and logs that the disk fails; returns err. */
+enum err desk_disk_result(struct desk *desk, enum err err);
+/* True when text holds 13 to 19 digits that pass the Luhn check, separators ignored. */
+bool desk_text_holds_card(const char *text);
+
+/* desk_events.c */
+MUST_USE enum err desk_events_open(struct desk *desk, struct http_connection *connection, uint64_t capture_id,
+                                   const char *last_event_id);
+void desk_events_closed_h(void *owner, void *stream);
+void desk_events_keep_alive(struct desk *desk);
+void desk_publish_capture(struct desk *desk, const struct desk_capture *capture);
+void desk_publish_call(struct desk *desk, const struct desk_call *call);
+void desk_publish_service(struct desk *desk);
+json_t *desk_service_json(const struct desk *desk);
+/* "<run>-<revision>" -> revision; ERR_SYNTAX; ERR_NOT_FOUND when it is of another run. */
+MUST_USE enum err desk_event_id_read(const char *text, const char *run, uint64_t *revision);
+
+/* desk_api.c */
+void desk_api_h(void *owner, struct http_connection *connection, const struct http_request *request);
+
+#endif

@@ -1,0 +1,186 @@
+/* The desk's process: what it opens, its wall, its loop. */
+#include "base/role.h"
+#include "base/wall.h"
+#include "capture/desk/desk.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define BEAT_MS 100
+
+struct desk_process {
+    struct role_context *context;
+    struct event_base *base;
+    struct desk *desk;
+    bool is_idle_told;
+};
+
+/* Beyond the base list: what libevent, OpenSSL and SQLite (one file, its log and its shared index) do. The socket is
+ * inherited, so there is no socket(), bind(), listen() or connect(). */
+static const struct wall_rule rules[] = {
+    {SYS_accept4, WALL_ANY, 0},        {SYS_epoll_create1, WALL_ANY, 0},
+    {SYS_epoll_ctl, WALL_ANY, 0},      {SYS_epoll_wait, WALL_ANY, 0},
+    {SYS_epoll_pwait, WALL_ANY, 0},    {SYS_epoll_pwait2, WALL_ANY, 0},
+    {SYS_eventfd2, WALL_ANY, 0},       {SYS_pipe2, WALL_ANY, 0},
+    {SYS_timerfd_create, WALL_ANY, 0}, {SYS_timerfd_settime, WALL_ANY, 0},
+    {SYS_readv, WALL_ANY, 0},          {SYS_writev, WALL_ANY, 0},
+    {SYS_recvfrom, WALL_ANY, 0},       {SYS_recvmsg, WALL_ANY, 0},
+    {SYS_sendto, WALL_ANY, 0},         {SYS_sendmsg, WALL_ANY, 0},
+    {SYS_shutdown, WALL_ANY, 0},       {SYS_getpeername, WALL_ANY, 0},
+    {SYS_getsockname, WALL_ANY, 0},    {SYS_setsockopt, WALL_ANY, 0},
+    {SYS_getsockopt, WALL_ANY, 0},     {SYS_ioctl, 1, FIONREAD}, /* libevent asks how much there is to read */
+    {SYS_ioctl, 1, FIONBIO},           {SYS_openat, WALL_ANY, 0},
+    {SYS_newfstatat, WALL_ANY, 0},     {SYS_fstat, WALL_ANY, 0},
+    {SYS_statx, WALL_ANY, 0},          {SYS_lseek, WALL_ANY, 0},
+    {SYS_pread64, WALL_ANY, 0},        {SYS_pwrite64, WALL_ANY, 0},
+    {SYS_ftruncate, WALL_ANY, 0},      {SYS_fallocate, WALL_ANY, 0},
+    {SYS_fsync, WALL_ANY, 0},          {SYS_fdatasync, WALL_ANY, 0},
+    {SYS_fcntl, WALL_ANY, 0},          {SYS_flock, WALL_ANY, 0},
+    {SYS_unlink, WALL_ANY, 0},         {SYS_unlinkat, WALL_ANY, 0},
+    {SYS_access, WALL_ANY, 0},         {SYS_faccessat, WALL_ANY, 0},
+    {SYS_faccessat2, WALL_ANY, 0},     {SYS_readlink, WALL_ANY, 0},
+    {SYS_readlinkat, WALL_ANY, 0},     {SYS_getcwd, WALL_ANY, 0},
+    {SYS_geteuid, WALL_ANY, 0},        {SYS_getpid, WALL_ANY, 0},
+    {SYS_fchmod, WALL_ANY, 0},         {SYS_fchown, WALL_ANY, 0},
+    {SYS_getrandom, WALL_ANY, 0},      {SYS_clock_nanosleep, WALL_ANY, 0}, /* SQLite's busy wait */
+    {SYS_nanosleep, WALL_ANY, 0},
+};
+
+/* The folder a file lies in: SQLite makes and removes its log beside the database. */
+static const char *folder_of(const char *path, char *buffer, size_t capacity)
+{
+    snprintf(buffer, capacity, "%s", path);
+    return dirname(buffer);
+}
+
+static enum err raise_wall(const struct config *config)
+{
+    char database_buffer[LIMIT_PATH_BYTES];
+    char audit_buffer[LIMIT_PATH_BYTES];
+    const char *database_folder =
+        folder_of(config->desk.database_path, database_buffer, sizeof(database_buffer));
+    const char *audit_folder = folder_of(config->desk.audit_path, audit_buffer, sizeof(audit_buffer));
+    const struct wall_path paths[] = {
+        {database_folder, WALL_READ_WRITE},
+        {audit_folder, WALL_READ_WRITE},
+        {"/dev/urandom", WALL_READ},
+    };
+    const struct wall_plan plan = {.rules = rules,
+                                   .rule_count = sizeof(rules) / sizeof(rules[0]),
+                                   .paths = paths,
+                                   .path_count = sizeof(paths) / sizeof(paths[0]),
+                                   .user = config->user};
+    return wall_raise(&plan);
+}
+
+static void beat_h(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct desk_process *process = argument;
+    role_beat(process->context);
+    if (process->context->is_draining && !process->is_idle_told && desk_is_idle(process->desk)) {
+        process->is_idle_told = true;
+        role_idle(process->context);
+    }
+}
+
+static void control_h(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct desk_process *process = argument;
+    struct role_event event;
+    enum err err;
+    while ((err = role_control_read(process->context, &event)) == OK) {
+        switch (event.kind) {
+        case ROLE_EVENT_LINK:
+            desk_set_link(process->desk, event.peer, event.fd);
+            break;
+        case ROLE_EVENT_DRAIN:
+            process->context->is_draining = true;
+            desk_drain(process->desk);
+            break;
+        case ROLE_EVENT_STOP:
+            event_base_loopbreak(process->base);
+            return;
+        }
+    }
+    if (err != ERR_EMPTY)
+        event_base_loopbreak(process->base); /* the supervisor is gone */
+}
+
+static void take_links(struct desk_process *process)
+{
+    static const enum role peers[] = {ROLE_VAULT, ROLE_PROXY};
+    for (size_t i = 0; i < 2; i++) {
+        int fd = process->context->link_fd[peers[i]];
+        if (fd >= 0)
+            desk_set_link(process->desk, peers[i], fd);
+        process->context->link_fd[peers[i]] = -1;
+    }
+}
+
+static int run_loop(struct desk_process *process)
+{
+    const struct timeval period = {0, BEAT_MS * 1000};
+    struct event *beat = event_new(process->base, -1, EV_PERSIST, beat_h, process);
+    struct event *control =
+        event_new(process->base, process->context->control_fd, EV_READ | EV_PERSIST, control_h, process);
+    int code = 1;
+    if (beat && control && event_add(beat, &period) == 0 && event_add(control, NULL) == 0 &&
+        role_ready(process->context) == OK) {
+        take_links(process);
+        if (process->context->is_draining)
+            desk_drain(process->desk);
+        code = event_base_dispatch(process->base) < 0;
+    }
+    if (beat)
+        event_free(beat);
+    if (control)
+        event_free(control);
+    return code;
+}
+
+/* The wall comes before the first byte from the network is read, and after everything that needs the file system. */
+static int live(struct desk_process *process)
+{
+    const struct desk_setup setup = {.base = process->base,
+                                     .config = process->context->config,
+                                     .listen_fd = process->context->heritage[HERITAGE_HTTPS][0]};
+    if (desk_new(&process->desk, &setup) != OK)
+        return 1;
+    enum err err = raise_wall(process->context->config);
+    if (err) {
+        log_event(LOG_ERROR, "the wall cannot be raised", LOG_ERR("error", err));
+        return 1;
+    }
+    return run_loop(process);
+}
+
+int desk_role_run(struct role_context *context)
+{
+    struct desk_process process = {.context = context};
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a full quota is an error to answer, not a death */
+    if (context->heritage_count[HERITAGE_HTTPS] < 1) {
+        log_event(LOG_ERROR, "no HTTPS socket was handed down");
+        return 1;
+    }
+    process.base = event_base_new();
+    if (!process.base)
+        return 1;
+    int code = live(&process);
+    desk_free(process.desk);
+    event_base_free(process.base);
+    libevent_global_shutdown();
+    return code;
+}

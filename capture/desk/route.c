@@ -1,0 +1,108 @@
+#include "capture/desk/route.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+/* clang-format off */
+static const struct route table[] = {
+    {HTTP_GET,  "/",                                   ROUTE_PAGE,           true},
+    {HTTP_GET,  "/app.js",                             ROUTE_SCRIPT,         true},
+    {HTTP_GET,  "/texts.js",                           ROUTE_TEXTS,          true},
+    {HTTP_GET,  "/style.css",                          ROUTE_STYLE,          true},
+    {HTTP_GET,  "/healthz",                            ROUTE_HEALTH,         true},
+    {HTTP_GET,  "/v1/openapi.yaml",                    ROUTE_OPENAPI,        true},
+    {HTTP_GET,  "/v1/currencies",                      ROUTE_CURRENCIES,     false},
+    {HTTP_GET,  "/v1/calls",                           ROUTE_CALLS,          false},
+    {HTTP_GET,  "/v1/calls/{id}",                      ROUTE_CALL,           false},
+    {HTTP_POST, "/v1/captures",                        ROUTE_CAPTURE_OPEN,   false},
+    {HTTP_GET,  "/v1/captures",                        ROUTE_CAPTURES,       false},
+    {HTTP_GET,  "/v1/captures/{id}",                   ROUTE_CAPTURE,        false},
+    {HTTP_GET,  "/v1/captures/{id}/events",            ROUTE_CAPTURE_EVENTS, false},
+    {HTTP_GET,  "/v1/events",                          ROUTE_EVENTS,         false},
+    {HTTP_POST, "/v1/captures/{id}/fields/{field}/reset",  ROUTE_FIELD_RESET,  false},
+    {HTTP_POST, "/v1/captures/{id}/fields/{field}/select", ROUTE_FIELD_SELECT, false},
+    {HTTP_POST, "/v1/captures/{id}/submit",            ROUTE_SUBMIT,         false},
+    {HTTP_POST, "/v1/captures/{id}/cancel",            ROUTE_CANCEL,         false},
+};
+/* clang-format on */
+
+static const char *const method_names[HTTP_METHODS] = {"GET",   "HEAD",   "POST",   "PUT",
+                                                       "PATCH", "DELETE", "OPTIONS"};
+static const char *const field_names[CARD_FIELDS] = {"number", "expiry", "cvv"};
+
+const char *http_method_name(enum http_method method)
+{
+    return method < HTTP_METHODS ? method_names[method] : "?";
+}
+
+const struct route *route_table(size_t *count)
+{
+    *count = sizeof(table) / sizeof(table[0]);
+    return table;
+}
+
+/* "call_" or "cap_" by the path's second part, then 16 letters. */
+static bool take_id(const char *path, const char *text, size_t length, uint64_t *id)
+{
+    const char *prefix = strncmp(path, "/v1/calls/", 10) == 0 ? "call_" : "cap_";
+    size_t prefix_length = strlen(prefix);
+    char letters[17] = "";
+    if (length != prefix_length + 16 || strncmp(text, prefix, prefix_length) != 0)
+        return false;
+    memcpy(letters, text + prefix_length, 16);
+    return log_id_parse(letters, id) == OK;
+}
+
+static bool take_field(const char *text, size_t length, enum card_field *field)
+{
+    for (int i = 0; i < CARD_FIELDS; i++) {
+        if (strlen(field_names[i]) == length && memcmp(field_names[i], text, length) == 0) {
+            *field = (enum card_field)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool pattern_fits(const char *pattern, const char *path, struct route_match *match)
+{
+    const char *text = path;
+    while (*pattern) {
+        if (*pattern != '{') {
+            if (*pattern++ != *text++)
+                return false;
+            continue;
+        }
+        size_t length = strcspn(text, "/");
+        bool is_taken = strncmp(pattern, "{id}", 4) == 0 ? take_id(path, text, length, &match->subject)
+                                                         : take_field(text, length, &match->field);
+        if (!is_taken)
+            return false;
+        text += length;
+        pattern = strchr(pattern, '}') + 1;
+    }
+    return *text == '\0';
+}
+
+enum err route_find(enum http_method method, const char *path, struct route_match *match)
+{
+    *match = (struct route_match){.field = CARD_FIELD_NONE};
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct route_match one = {.field = CARD_FIELD_NONE};
+        if (!pattern_fits(table[i].pattern, path, &one))
+            continue;
+        match->allowed |= 1u << table[i].method;
+        if (table[i].method == HTTP_GET)
+            match->allowed |= 1u << HTTP_HEAD;
+        if (match->route ||
+            (table[i].method != method && !(method == HTTP_HEAD && table[i].method == HTTP_GET)))
+            continue;
+        match->route = &table[i];
+        match->subject = one.subject;
+        match->field = one.field;
+    }
+    if (match->route)
+        return OK;
+    return match->allowed ? ERR_UNSUPPORTED : ERR_NOT_FOUND;
+}

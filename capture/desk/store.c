@@ -1,0 +1,533 @@
+#include "capture/desk/store.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define APPLICATION_ID 0x546f6e65 /* "Tone": the file says whose it is */
+#define BUSY_MS        100        /* a report that reads the file must not keep the heartbeat waiting */
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    CAPTURE_INSERT,
+    CAPTURE_FIND,
+    CAPTURE_FIND_KEY,
+    CAPTURE_LIST,
+    CAPTURE_LIST_OPEN,
+    CAPTURE_END,
+    CAPTURE_SET,
+    CAPTURE_PLACE,
+    CAPTURE_REOPEN,
+    INTENT_INSERT,
+    INTENT_ORDER,
+    RESULT_INSERT,
+    INTENT_LIST_OPEN,
+    STATEMENTS
+};
+
+struct store {
+    sqlite3 *database;
+    sqlite3_stmt *statements[STATEMENTS];
+};
+
+static const char *const schema =
+    "CREATE TABLE captures ("
+    " number INTEGER PRIMARY KEY," /* order of insertion: what lists are paged by */
+    " id INTEGER NOT NULL UNIQUE,"
+    " call_id INTEGER NOT NULL,"
+    " reference TEXT NOT NULL,"
+    " callee TEXT NOT NULL,"
+    " amount_minor INTEGER NOT NULL,"
+    " currency TEXT NOT NULL,"
+    " opened_by TEXT NOT NULL,"
+    " idempotency_key TEXT,"
+    " request_hash BLOB,"
+    " created_ns INTEGER NOT NULL,"
+    " updated_ns INTEGER NOT NULL,"
+    " state INTEGER NOT NULL,"
+    " is_ended INTEGER NOT NULL DEFAULT 0,"
+    " problem INTEGER NOT NULL,"
+    " gateway_reason INTEGER NOT NULL,"
+    " brand INTEGER NOT NULL,"
+    " attempt INTEGER NOT NULL,"
+    " token TEXT NOT NULL,"
+    " order_ref TEXT NOT NULL,"
+    " UNIQUE (opened_by, idempotency_key)) STRICT;"
+    "CREATE INDEX captures_open ON captures (is_ended) WHERE is_ended = 0;"
+    "CREATE TABLE intents ("
+    " capture_id INTEGER NOT NULL REFERENCES captures (id),"
+    " attempt INTEGER NOT NULL,"
+    " amount_minor INTEGER NOT NULL,"
+    " currency TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL,"
+    " order_ref TEXT NOT NULL DEFAULT '',"
+    " PRIMARY KEY (capture_id, attempt)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE results ("
+    " capture_id INTEGER NOT NULL REFERENCES captures (id),"
+    " attempt INTEGER NOT NULL,"
+    " state INTEGER NOT NULL,"
+    " problem INTEGER NOT NULL,"
+    " gateway_reason INTEGER NOT NULL,"
+    " brand INTEGER NOT NULL,"
+    " token TEXT NOT NULL,"
+    " order_ref TEXT NOT NULL,"
+    " created_ns INTEGER NOT NULL,"
+    " PRIMARY KEY (capture_id, attempt)) STRICT, WITHOUT ROWID;";
+
+#define CAPTURE_COLUMNS                                                                                      \
+    "id, call_id, reference, callee, amount_minor, currency, opened_by, created_ns, updated_ns, state, "     \
+    "problem, gateway_reason, brand, attempt, token, order_ref"
+
+static const char *const statement_texts[STATEMENTS] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [CAPTURE_INSERT] = "INSERT INTO captures (" CAPTURE_COLUMNS ", idempotency_key, request_hash)"
+                       " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
+    [CAPTURE_FIND] = "SELECT " CAPTURE_COLUMNS " FROM captures WHERE id = ?1",
+    [CAPTURE_FIND_KEY] = "SELECT " CAPTURE_COLUMNS ", request_hash FROM captures"
+                         " WHERE opened_by = ?1 AND idempotency_key = ?2",
+    [CAPTURE_LIST] = "SELECT " CAPTURE_COLUMNS " FROM captures WHERE number < ?1"
+                     " ORDER BY number DESC LIMIT ?2",
+    [CAPTURE_LIST_OPEN] = "SELECT " CAPTURE_COLUMNS " FROM captures WHERE is_ended = 0"
+                          " ORDER BY number LIMIT ?1",
+    [CAPTURE_END] = "UPDATE captures SET state = ?2, problem = ?3, gateway_reason = ?4, attempt = ?5,"
+                    " updated_ns = ?6, brand = ?7, is_ended = 1 WHERE id = ?1 AND is_ended = 0",
+    [CAPTURE_SET] = "UPDATE captures SET state = ?2, problem = ?3, gateway_reason = ?4, attempt = ?5,"
+                    " updated_ns = ?6, brand = ?7, is_ended = ?8, token = ?9, order_ref = ?10 WHERE id = ?1",
+    [CAPTURE_PLACE] = "SELECT number, is_ended, state FROM captures WHERE id = ?1",
+    [CAPTURE_REOPEN] = "UPDATE captures SET is_ended = 0, attempt = ?2 WHERE id = ?1",
+    [INTENT_INSERT] = "INSERT INTO intents (capture_id, attempt, amount_minor, currency, created_ns)"
+                      " VALUES (?1,?2,?3,?4,?5) ON CONFLICT (capture_id, attempt) DO NOTHING",
+    [INTENT_ORDER] = "UPDATE intents SET order_ref = ?3 WHERE capture_id = ?1 AND attempt = ?2",
+    [RESULT_INSERT] = "INSERT INTO results (capture_id, attempt, state, problem, gateway_reason, brand,"
+                      " token, order_ref, created_ns) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)"
+                      " ON CONFLICT (capture_id, attempt) DO UPDATE SET state = excluded.state,"
+                      " problem = excluded.problem, gateway_reason = excluded.gateway_reason,"
+                      " brand = excluded.brand, token = excluded.token, order_ref = excluded.order_ref",
+    [INTENT_LIST_OPEN] = "SELECT capture_id, attempt, amount_minor, currency, order_ref FROM intents"
+                         " WHERE NOT EXISTS (SELECT 1 FROM results WHERE"
+                         " results.capture_id = intents.capture_id AND results.attempt >= intents.attempt"
+                         " AND results.state <> ?2)"
+                         " ORDER BY created_ns LIMIT ?1",
+};
+
+static enum err run(struct store *store, const char *text)
+{
+    return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? OK : ERR_STORE;
+}
+
+static enum err read_number(struct store *store, const char *text, int64_t *number)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err err = ERR_STORE;
+    if (sqlite3_prepare_v2(store->database, text, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW) {
+        *number = sqlite3_column_int64(statement, 0);
+        err = OK;
+    }
+    sqlite3_finalize(statement);
+    return err;
+}
+
+static enum err schema_create(struct store *store)
+{
+    char header[96];
+    snprintf(header, sizeof(header), "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID,
+             STORE_SCHEMA_VERSION);
+    enum err err = run(store, "BEGIN IMMEDIATE");
+    if (!err)
+        err = run(store, schema);
+    if (!err)
+        err = run(store, header);
+    if (!err)
+        err = run(store, "COMMIT");
+    return err;
+}
+
+static enum err schema_check(struct store *store)
+{
+    int64_t application = 0;
+    int64_t version = 0;
+    int64_t table_count = 0;
+    enum err err = read_number(store, "PRAGMA application_id", &application);
+    if (!err)
+        err = read_number(store, "PRAGMA user_version", &version);
+    if (!err)
+        err = read_number(store, "SELECT count(*) FROM sqlite_schema", &table_count);
+    if (err)
+        return err;
+    if (application == 0 && version == 0 && table_count == 0)
+        return schema_create(store);
+    if (application != APPLICATION_ID)
+        return ERR_STORE;
+    return version == STORE_SCHEMA_VERSION ? OK : ERR_VERSION;
+}
+
+enum err store_open(struct store **out, const char *path, const char *vfs)
+{
+    struct store *store = calloc(1, sizeof(*store));
+    if (!store)
+        return ERR_MEMORY;
+    enum err err = ERR_STORE;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
+                SQLITE_OPEN_EXRESCODE;
+    if (sqlite3_open_v2(path, &store->database, flags, vfs) != SQLITE_OK)
+        goto out;
+    sqlite3_busy_timeout(store->database, BUSY_MS);
+    sqlite3_db_config(store->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(store->database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    err = run(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                     "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;");
+    if (!err)
+        err = schema_check(store);
+    for (size_t i = 0; i < STATEMENTS && !err; i++) {
+        if (sqlite3_prepare_v3(store->database, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &store->statements[i], NULL) != SQLITE_OK)
+            err = ERR_STORE;
+    }
+out:
+    if (err) {
+        store_close(store);
+        return err;
+    }
+    *out = store;
+    return OK;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    for (size_t i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(store->statements[i]);
+    sqlite3_close(store->database);
+    free(store);
+}
+
+static sqlite3_stmt *prepared(struct store *store, enum statement which)
+{
+    sqlite3_reset(store->statements[which]);
+    sqlite3_clear_bindings(store->statements[which]);
+    return store->statements[which];
+}
+
+static void bind_id(sqlite3_stmt *statement, int place, uint64_t id)
+{
+    sqlite3_bind_int64(statement, place, (sqlite3_int64)id);
+}
+
+static void bind_text(sqlite3_stmt *statement, int place, const char *text)
+{
+    sqlite3_bind_text(statement, place, text, -1, SQLITE_STATIC);
+}
+
+/* Runs a statement that gives no rows. *changed (may be NULL): rows it changed. */
+static enum err execute(struct store *store, sqlite3_stmt *statement, int *changed)
+{
+    int code = sqlite3_step(statement);
+    if (changed)
+        *changed = sqlite3_changes(store->database);
+    sqlite3_reset(statement);
+    if (code == SQLITE_DONE)
+        return OK;
+    return (code & 0xff) == SQLITE_CONSTRAINT ? ERR_EXISTS : ERR_STORE;
+}
+
+static void column_text(sqlite3_stmt *statement, int place, char *out, size_t capacity)
+{
+    const unsigned char *text = sqlite3_column_text(statement, place);
+    snprintf(out, capacity, "%s", text ? (const char *)text : "");
+}
+
+static void capture_read(sqlite3_stmt *row, struct store_capture *capture)
+{
+    memset(capture, 0, sizeof(*capture));
+    capture->id = (uint64_t)sqlite3_column_int64(row, 0);
+    capture->call_id = (uint64_t)sqlite3_column_int64(row, 1);
+    column_text(row, 2, capture->reference, sizeof(capture->reference));
+    column_text(row, 3, capture->callee, sizeof(capture->callee));
+    capture->amount_minor = sqlite3_column_int64(row, 4);
+    column_text(row, 5, capture->currency, sizeof(capture->currency));
+    column_text(row, 6, capture->opened_by, sizeof(capture->opened_by));
+    capture->created_at.ns = sqlite3_column_int64(row, 7);
+    capture->updated_at.ns = sqlite3_column_int64(row, 8);
+    capture->state = (uint8_t)sqlite3_column_int(row, 9);
+    capture->problem = (uint8_t)sqlite3_column_int(row, 10);
+    capture->gateway_reason = (uint8_t)sqlite3_column_int(row, 11);
+    capture->brand = (uint8_t)sqlite3_column_int(row, 12);
+    capture->attempt = (uint8_t)sqlite3_column_int(row, 13);
+    column_text(row, 14, capture->token, sizeof(capture->token));
+    column_text(row, 15, capture->order_ref, sizeof(capture->order_ref));
+}
+
+enum err store_capture_insert(struct store *store, const struct store_capture *capture,
+                              const char *idempotency_key, const uint8_t *request_hash)
+{
+    sqlite3_stmt *insert = prepared(store, CAPTURE_INSERT);
+    bind_id(insert, 1, capture->id);
+    bind_id(insert, 2, capture->call_id);
+    bind_text(insert, 3, capture->reference);
+    bind_text(insert, 4, capture->callee);
+    sqlite3_bind_int64(insert, 5, capture->amount_minor);
+    bind_text(insert, 6, capture->currency);
+    bind_text(insert, 7, capture->opened_by);
+    sqlite3_bind_int64(insert, 8, capture->created_at.ns);
+    sqlite3_bind_int64(insert, 9, capture->updated_at.ns);
+    sqlite3_bind_int(insert, 10, capture->state);
+    sqlite3_bind_int(insert, 11, capture->problem);
+    sqlite3_bind_int(insert, 12, capture->gateway_reason);
+    sqlite3_bind_int(insert, 13, capture->brand);
+    sqlite3_bind_int(insert, 14, capture->attempt);
+    bind_text(insert, 15, capture->token);
+    bind_text(insert, 16, capture->order_ref);
+    if (idempotency_key[0]) {
+        bind_text(insert, 17, idempotency_key);
+        sqlite3_bind_blob(insert, 18, request_hash, STORE_REQUEST_HASH_BYTES, SQLITE_STATIC);
+    }
+    return execute(store, insert, NULL);
+}
+
+/* The rows of a SELECT over CAPTURE_COLUMNS. */
+static enum err captures_read(sqlite3_stmt *select, struct store_capture *captures, size_t capacity,
+                              size_t *count)
+{
+    int code = SQLITE_DONE;
+    *count = 0;
+    while (*count < capacity && (code = sqlite3_step(select)) == SQLITE_ROW)
+        capture_read(select, &captures[(*count)++]);
+    sqlite3_reset(select);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : ERR_STORE;
+}
+
+enum err store_capture_find(struct store *store, uint64_t id, struct store_capture *capture)
+{
+    sqlite3_stmt *select = prepared(store, CAPTURE_FIND);
+    size_t count;
+    bind_id(select, 1, id);
+    enum err err = captures_read(select, capture, 1, &count);
+    return !err && count == 0 ? ERR_NOT_FOUND : err;
+}
+
+enum err store_capture_find_key(struct store *store, const char *opened_by, const char *idempotency_key,
+                                struct store_capture *capture, uint8_t *request_hash)
+{
+    sqlite3_stmt *select = prepared(store, CAPTURE_FIND_KEY);
+    bind_text(select, 1, opened_by);
+    bind_text(select, 2, idempotency_key);
+    enum err err = ERR_STORE;
+    int code = sqlite3_step(select);
+    if (code == SQLITE_DONE)
+        err = ERR_NOT_FOUND;
+    if (code == SQLITE_ROW && sqlite3_column_bytes(select, 16) == STORE_REQUEST_HASH_BYTES) {
+        capture_read(select, capture);
+        memcpy(request_hash, sqlite3_column_blob(select, 16), STORE_REQUEST_HASH_BYTES);
+        err = OK;
+    }
+    sqlite3_reset(select);
+    return err;
+}
+
+struct place {
+    int64_t number; /* in the lists' order */
+    bool is_ended;
+    int state;
+};
+
+static enum err capture_place(struct store *store, uint64_t id, struct place *place)
+{
+    sqlite3_stmt *select = prepared(store, CAPTURE_PLACE);
+    bind_id(select, 1, id);
+    int code = sqlite3_step(select);
+    if (code == SQLITE_ROW) {
+        place->number = sqlite3_column_int64(select, 0);
+        place->is_ended = sqlite3_column_int(select, 1) != 0;
+        place->state = sqlite3_column_int(select, 2);
+    }
+    sqlite3_reset(select);
+    return code == SQLITE_ROW ? OK : code == SQLITE_DONE ? ERR_NOT_FOUND : ERR_STORE;
+}
+
+enum err store_capture_list(struct store *store, uint64_t before, struct store_capture *captures,
+                            size_t capacity, size_t *count)
+{
+    struct place place = {.number = INT64_MAX};
+    *count = 0;
+    if (before) {
+        enum err err = capture_place(store, before, &place);
+        if (err)
+            return err;
+    }
+    sqlite3_stmt *select = prepared(store, CAPTURE_LIST);
+    sqlite3_bind_int64(select, 1, place.number);
+    sqlite3_bind_int64(select, 2, (sqlite3_int64)capacity);
+    return captures_read(select, captures, capacity, count);
+}
+
+enum err store_capture_list_open(struct store *store, struct store_capture *captures, size_t capacity,
+                                 size_t *count)
+{
+    sqlite3_stmt *select = prepared(store, CAPTURE_LIST_OPEN);
+    sqlite3_bind_int64(select, 1, (sqlite3_int64)capacity);
+    return captures_read(select, captures, capacity, count);
+}
+
+enum err store_capture_end(struct store *store, const struct store_capture *capture)
+{
+    sqlite3_stmt *update = prepared(store, CAPTURE_END);
+    bind_id(update, 1, capture->id);
+    sqlite3_bind_int(update, 2, capture->state);
+    sqlite3_bind_int(update, 3, capture->problem);
+    sqlite3_bind_int(update, 4, capture->gateway_reason);
+    sqlite3_bind_int(update, 5, capture->attempt);
+    sqlite3_bind_int64(update, 6, capture->updated_at.ns);
+    sqlite3_bind_int(update, 7, capture->brand);
+    return execute(store, update, NULL);
+}
+
+/* After a decline with attempts left the machine goes on; after any other end no money may move. */
+static enum err reopen(struct store *store, const struct capture_store_msg *message,
+                       const struct place *place)
+{
+    if (!place->is_ended)
+        return OK;
+    if (place->state != CAPTURE_DECLINED)
+        return ERR_ORDER;
+    sqlite3_stmt *update = prepared(store, CAPTURE_REOPEN);
+    bind_id(update, 1, message->header.subject);
+    sqlite3_bind_int64(update, 2, message->attempt);
+    return execute(store, update, NULL);
+}
+
+static enum err record_intent(struct store *store, const struct capture_store_msg *message,
+                              const struct place *place, struct wall_time at)
+{
+    enum err err = reopen(store, message, place);
+    if (err)
+        return err;
+    sqlite3_stmt *insert = prepared(store, INTENT_INSERT);
+    bind_id(insert, 1, message->header.subject);
+    sqlite3_bind_int64(insert, 2, message->attempt);
+    sqlite3_bind_int64(insert, 3, message->amount_minor);
+    bind_text(insert, 4, message->currency);
+    sqlite3_bind_int64(insert, 5, at.ns);
+    return execute(store, insert, NULL);
+}
+
+static enum err record_order(struct store *store, const struct capture_store_msg *message)
+{
+    int changed = 0;
+    sqlite3_stmt *update = prepared(store, INTENT_ORDER);
+    bind_id(update, 1, message->header.subject);
+    sqlite3_bind_int64(update, 2, message->attempt);
+    bind_text(update, 3, message->order_ref);
+    enum err err = execute(store, update, &changed);
+    return !err && changed == 0 ? ERR_ORDER : err;
+}
+
+bool capture_state_is_end(unsigned state)
+{
+    return state == CAPTURE_APPROVED || state == CAPTURE_DECLINED || state == CAPTURE_CANCELLED ||
+           state == CAPTURE_FAILED;
+}
+
+static enum err record_result(struct store *store, const struct capture_store_msg *message,
+                              struct wall_time at)
+{
+    sqlite3_stmt *insert = prepared(store, RESULT_INSERT);
+    bind_id(insert, 1, message->header.subject);
+    sqlite3_bind_int64(insert, 2, message->attempt);
+    sqlite3_bind_int(insert, 3, message->state);
+    sqlite3_bind_int(insert, 4, message->problem);
+    sqlite3_bind_int(insert, 5, message->gateway_reason);
+    sqlite3_bind_int(insert, 6, message->brand);
+    bind_text(insert, 7, message->token);
+    bind_text(insert, 8, message->order_ref);
+    sqlite3_bind_int64(insert, 9, at.ns);
+    enum err err = execute(store, insert, NULL);
+    if (err)
+        return err;
+    sqlite3_stmt *update = prepared(store, CAPTURE_SET);
+    bind_id(update, 1, message->header.subject);
+    sqlite3_bind_int(update, 2, message->state);
+    sqlite3_bind_int(update, 3, message->problem);
+    sqlite3_bind_int(update, 4, message->gateway_reason);
+    sqlite3_bind_int64(update, 5, message->attempt);
+    sqlite3_bind_int64(update, 6, at.ns);
+    sqlite3_bind_int(update, 7, message->brand);
+    sqlite3_bind_int(update, 8, capture_state_is_end(message->state));
+    bind_text(update, 9, message->token);
+    bind_text(update, 10, message->order_ref);
+    return execute(store, update, NULL);
+}
+
+static enum err insert_unknown(struct store *store, const struct capture_store_msg *message,
+                               struct wall_time at)
+{
+    struct store_capture capture = {.id = message->header.subject,
+                                    .call_id = message->call_id,
+                                    .amount_minor = message->amount_minor,
+                                    .created_at = at,
+                                    .updated_at = at,
+                                    .state = CAPTURE_ARMING};
+    memcpy(capture.currency, message->currency, sizeof(capture.currency));
+    return store_capture_insert(store, &capture, "", NULL);
+}
+
+static enum err record(struct store *store, const struct capture_store_msg *message, struct wall_time at)
+{
+    struct place place = {0};
+    enum err err = capture_place(store, message->header.subject, &place);
+    if (err == ERR_NOT_FOUND && message->kind == STORE_RESULT)
+        err = insert_unknown(store, message, at);
+    if (err)
+        return err;
+    switch ((enum capture_store_kind)message->kind) {
+    case STORE_INTENT:
+        return record_intent(store, message, &place, at);
+    case STORE_ORDER:
+        return record_order(store, message);
+    case STORE_RESULT:
+        return record_result(store, message, at);
+    }
+    return ERR_RANGE;
+}
+
+enum err store_record(struct store *store, const struct capture_store_msg *message, struct wall_time at)
+{
+    enum err err = execute(store, prepared(store, BEGIN), NULL);
+    if (err)
+        return err;
+    err = record(store, message, at);
+    if (!err)
+        err = execute(store, prepared(store, COMMIT), NULL);
+    if (err && !sqlite3_get_autocommit(store->database)) {
+        enum err undone = execute(store, prepared(store, ROLLBACK), NULL);
+        if (undone)
+            return undone;
+    }
+    return err;
+}
+
+enum err store_intents_open(struct store *store, struct store_intent *intents, size_t capacity, size_t *count)
+{
+    sqlite3_stmt *select = prepared(store, INTENT_LIST_OPEN);
+    sqlite3_bind_int64(select, 1, (sqlite3_int64)capacity);
+    sqlite3_bind_int(select, 2, CAPTURE_UNKNOWN);
+    int code = SQLITE_DONE;
+    *count = 0;
+    while (*count < capacity && (code = sqlite3_step(select)) == SQLITE_ROW) {
+        struct store_intent *intent = &intents[(*count)++];
+        memset(intent, 0, sizeof(*intent));
+        intent->capture_id = (uint64_t)sqlite3_column_int64(select, 0);
+        intent->attempt = (uint32_t)sqlite3_column_int64(select, 1);
+        intent->amount_minor = sqlite3_column_int64(select, 2);
+        column_text(select, 3, intent->currency, sizeof(intent->currency));
+        column_text(select, 4, intent->order_ref, sizeof(intent->order_ref));
+    }
+    sqlite3_reset(select);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : ERR_STORE;
+}
