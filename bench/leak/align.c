@@ -12,7 +12,7 @@
 #define COARSE_LEAST  200  /* two seconds must overlap */
 #define BLOCK         4000 /* half a second */
 #define HOP           2000
-#define RANGE         2400  /* fine search around the coarse lag: 300 ms on either side */
+#define RANGE         5000    /* fine search around the coarse lag: 625 ms on either side */
 #define TRANSFORM     16384 /* holds a block and its range without wrapping */
 #define LOUD_LEAST    60.0  /* root mean square of a block worth looking for; about -51 dBm0 */
 #define MATCH_SAME    0.8   /* correlation that confirms the lag of the block before */
