@@ -5,16 +5,16 @@
  *   From, To           display name and user, into the URIs that `out` has already; only where those have no user yet
  *   Max-Forwards       one less, at most 70 (requests)
  *   Allow              cut to SIP_HEADERS_ALLOW
- *   Supported          cut to the extensions that need nothing of us
  *   P-Asserted-Identity, Privacy  both trunks are one trust domain (RFC 3325 §2): display name and user cross, the host
- *                      becomes that of out's From; Privacy by known values, since identity may not cross without it
+ *                      becomes that of out's From; Privacy by known values, and without one of them no identity crosses
  *   Diversion          RFC 5806: user, reason, counter, privacy; contact centres route by it. History-Info does not
  *                      cross: its index tree and embedded headers show the topology, and Diversion says what is used
- *   Reason             RFC 3326: protocol SIP or Q.850 and the cause number, no text (BYE, CANCEL and final answers)
+ *   Reason             RFC 3326: protocol SIP or Q.850 and the cause number, no text
  *   X-...              those that config names, values without control characters
  *
- * Contact, Via, Call-ID, CSeq, Route, User-Agent, Content-Type and the body are the B2BUA's own. Session-Expires, Min-SE and
- * the tag `timer` stay behind: each leg has its own session timer or none. 100rel stays behind until PRACK is relayed. */
+ * Contact, Via, Call-ID, CSeq, Route, User-Agent, Content-Type and the body are the B2BUA's own. Supported stays behind: none
+ * of the extensions seen in it could be kept by a peer through us (timer: each leg has its own session timer or none;
+ * 100rel: until PRACK is relayed; replaces: dialog identifiers differ on the legs). */
 #ifndef TONEGATE_PROXY_SIP_SIP_HEADERS_H
 #define TONEGATE_PROXY_SIP_SIP_HEADERS_H
 
