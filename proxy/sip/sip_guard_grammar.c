@@ -276,12 +276,6 @@ const char *sip_grammar_uri(struct sip_text uri)
     return rest.length ? NULL : "URI with a scheme only (RFC 3261 §25.1)";
 }
 
-/* A name in UTF-8 belongs in quotes, and some PBX forget them. */
-static bool is_display_name_char(int c)
-{
-    return sip_is_token_char(c) || c >= 0x80;
-}
-
 /* Moves to a '<' behind a display name; false (and the cursor stays) when it is an address without brackets. */
 static bool take_display_name(struct sip_cursor *cursor)
 {
@@ -291,7 +285,7 @@ static bool take_display_name(struct sip_cursor *cursor)
             return false;
         skip_blanks(&ahead);
     } else {
-        while (take_while(&ahead, is_display_name_char).length)
+        while (take_while(&ahead, sip_is_token_char).length)
             skip_blanks(&ahead);
     }
     if (sip_cursor_peek(&ahead) != '<')

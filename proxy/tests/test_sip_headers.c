@@ -97,7 +97,7 @@ static void names_and_users_cross_and_hosts_do_not(void **state)
     expect_line(INVITE(""), "theirs", false);
     expect_line(HEAD("INVITE") "From: <tel:+49-123(4)5;phone-context=x>;tag=a\r\nTo: isbn:123\r\n\r\n",
                 "From: <sip:+4912345@" OURS ">;tag=ours\r\n", true);
-    expect_line(HEAD("INVITE") "From: J\xc3\xbcrg M. <sip:u:secret@host>;tag=a\r\nTo: <sip:host>\r\n\r\n",
+    expect_line(HEAD("INVITE") "From: \"J\xc3\xbcrg M.\" <sip:u:secret@host>;tag=a\r\nTo: <sip:host>\r\n\r\n",
                 "From: \"J\xc3\xbcrg M.\" <sip:u@" OURS ">;tag=ours\r\n", true);
 }
 
