@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/role.h"
 #include "base/wall.h"
-#include "gateway/step.h"
+#include "gateway/vault_link.h"
 #include "gateway/wipe_heap.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,87 +22,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BEAT_MS          100
-#define MESSAGES_PER_RUN 32
+#define BEAT_MS 100
+/* What pthread_create() asks clone(2) for. */
+#define THREAD_FLAGS                                                                                         \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |       \
+     CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
 struct gateway_role {
     struct role_context *context;
     struct event_base *base;
-    struct steps *steps;
-    struct msg_port vault;
-    struct event *vault_readable;
+    struct vault_link link;
     struct event *control_readable;
     struct event *beat;
     bool is_stopping;
 };
-
-/* --- the vault's side --- */
-
-static enum err message_h(void *owner, const void *message)
-{
-    struct gateway_role *role = owner;
-    return steps_take(role->steps, message);
-}
-
-static uint32_t state_h(void *owner, const struct msg_header *header)
-{
-    struct gateway_role *role = owner;
-    return steps_state(role->steps, header->subject);
-}
-
-/* One step at a time for a capture; see steps_orphan() for the two that may wait. */
-static const struct msg_permit permits[] = {
-    {GATEWAY_TOKENISE, sizeof(struct gateway_tokenise_msg), STEP_IDLE, message_h, "TOKENISE"},
-    {GATEWAY_CREATE, sizeof(struct gateway_order_msg), STEP_IDLE, message_h, "CREATE"},
-    {GATEWAY_CONFIRM, sizeof(struct gateway_step_msg), STEP_IDLE, message_h, "CONFIRM"},
-    {GATEWAY_STATUS, sizeof(struct gateway_step_msg), STEP_IDLE | STEP_ORPHAN, message_h, "STATUS"},
-    {GATEWAY_ABANDON, sizeof(struct gateway_step_msg), STEP_IDLE | STEP_ORPHAN, message_h, "ABANDON"},
-};
-
-static void reply_h(void *owner, const struct gateway_reply_msg *reply, const struct step_report *report)
-{
-    struct gateway_role *role = owner;
-    enum err err = msg_send(&role->vault, reply);
-    log_event(err || reply->outcome >= GATEWAY_FAILED ? LOG_WARN : LOG_INFO, "gateway step",
-              LOG_ID("capture", reply->header.subject), LOG_COUNT("attempt", reply->attempt),
-              LOG_CONSTANT("step", connector_operation_name(report->operation)),
-              LOG_CONSTANT("outcome", gateway_outcome_name(reply->outcome)),
-              LOG_CONSTANT("reason", gateway_reason_name(reply->reason)),
-              LOG_CONSTANT("transport", report->transport), LOG_COUNT("status", report->status),
-              LOG_COUNT("tries", report->tries), LOG_MS("ms", report->ms), LOG_ERR("sent", err));
-}
-
-static void vault_gone(struct gateway_role *role)
-{
-    if (role->vault_readable)
-        event_free(role->vault_readable);
-    role->vault_readable = NULL;
-    if (role->vault.fd >= 0)
-        close(role->vault.fd);
-    role->vault.fd = -1;
-    steps_orphan(role->steps);
-}
-
-static void vault_ready(evutil_socket_t fd, short what, void *owner)
-{
-    struct gateway_role *role = owner;
-    (void)fd;
-    (void)what;
-    enum err err = msg_receive(&role->vault, MESSAGES_PER_RUN);
-    if (err) {
-        log_event(LOG_WARN, "link to the vault lost", LOG_ERR("why", err));
-        vault_gone(role);
-    }
-}
-
-static enum err vault_link(struct gateway_role *role, int fd)
-{
-    role->vault.fd = fd;
-    role->vault_readable = event_new(role->base, fd, EV_READ | EV_PERSIST, vault_ready, role);
-    if (!role->vault_readable || event_add(role->vault_readable, NULL) != 0)
-        return ERR_MEMORY;
-    return OK;
-}
 
 /* --- the supervisor's side --- */
 
@@ -119,8 +53,8 @@ static void take_event(struct gateway_role *role, const struct role_event *event
             close(event->fd);
             return;
         }
-        vault_gone(role);
-        if (vault_link(role, event->fd) != OK)
+        vault_link_close(&role->link);
+        if (vault_link_open(&role->link, event->fd) != OK)
             stop(role);
         return;
     case ROLE_EVENT_DRAIN:
@@ -151,7 +85,7 @@ static void beat(evutil_socket_t fd, short what, void *owner)
     (void)fd;
     (void)what;
     role_beat(role->context);
-    if (role->context->is_draining && steps_count(role->steps) == 0)
+    if (role->context->is_draining && steps_count(role->link.steps) == 0)
         role_idle(role->context);
 }
 
@@ -239,64 +173,21 @@ static void warm_up(void)
 static enum err raise_wall(const struct config *config)
 {
     static const struct wall_rule rules[] = {
-        {SCMP_SYS(socket), 0, AF_INET},
-        {SCMP_SYS(socket), 0, AF_INET6},
+        {SCMP_SYS(socket), 0, AF_INET},       {SCMP_SYS(socket), 0, AF_INET6},
         {SCMP_SYS(socket), 0, AF_NETLINK},  /* getaddrinfo asks which addresses we have */
         {SCMP_SYS(socketpair), 0, AF_UNIX}, /* curl's wake-up and its resolver thread */
-        {SCMP_SYS(bind), WALL_ANY, 0},
-        {SCMP_SYS(connect), WALL_ANY, 0},
-        {SCMP_SYS(getsockname), WALL_ANY, 0},
-        {SCMP_SYS(getpeername), WALL_ANY, 0},
-        {SCMP_SYS(getsockopt), WALL_ANY, 0},
-        {SCMP_SYS(setsockopt), WALL_ANY, 0},
-        {SCMP_SYS(sendto), WALL_ANY, 0},
-        {SCMP_SYS(sendmsg), WALL_ANY, 0},
-        {SCMP_SYS(sendmmsg), WALL_ANY, 0},
-        {SCMP_SYS(recvfrom), WALL_ANY, 0},
-        {SCMP_SYS(recvmsg), WALL_ANY, 0},
-        {SCMP_SYS(shutdown), WALL_ANY, 0},
-        {SCMP_SYS(poll), WALL_ANY, 0},
-        {SCMP_SYS(ppoll), WALL_ANY, 0},
-        {SCMP_SYS(epoll_wait), WALL_ANY, 0},
-        {SCMP_SYS(epoll_pwait), WALL_ANY, 0},
-        {SCMP_SYS(epoll_ctl), WALL_ANY, 0},
-        {SCMP_SYS(epoll_create1), WALL_ANY, 0},
-        {SCMP_SYS(timerfd_create), WALL_ANY, 0},
-        {SCMP_SYS(timerfd_settime), WALL_ANY, 0},
-        {SCMP_SYS(pipe2), WALL_ANY, 0},
-        {SCMP_SYS(eventfd2), WALL_ANY, 0},
-        {SCMP_SYS(fcntl), WALL_ANY, 0},
-        {SCMP_SYS(ioctl), 1, FIONBIO},
-        {SCMP_SYS(ioctl), 1, FIONREAD},
-        {SCMP_SYS(clone), WALL_ANY, 0}, /* threads only: the resolver's */
-        {SCMP_SYS(clone3), WALL_ANY, 0},
-        {SCMP_SYS(set_robust_list), WALL_ANY, 0},
-        {SCMP_SYS(rseq), WALL_ANY, 0},
-        {SCMP_SYS(sched_getaffinity), WALL_ANY, 0},
-        {SCMP_SYS(mprotect), 2, PROT_NONE},
-        {SCMP_SYS(mprotect), 2, PROT_READ},
-        {SCMP_SYS(mprotect), 2, PROT_READ | PROT_WRITE},
-        {SCMP_SYS(madvise), WALL_ANY, 0},
-        {SCMP_SYS(mlock), WALL_ANY, 0},
-        {SCMP_SYS(memfd_secret), WALL_ANY, 0},
-        {SCMP_SYS(ftruncate), WALL_ANY, 0},
-        {SCMP_SYS(openat), WALL_ANY, 0}, /* CA file, resolv.conf, hosts: Landlock says which */
-        {SCMP_SYS(newfstatat), WALL_ANY, 0},
-        {SCMP_SYS(fstat), WALL_ANY, 0},
-        {SCMP_SYS(lseek), WALL_ANY, 0},
-        {SCMP_SYS(pread64), WALL_ANY, 0},
-        {SCMP_SYS(getdents64), WALL_ANY, 0},
+        {SCMP_SYS(bind), WALL_ANY, 0},        {SCMP_SYS(connect), WALL_ANY, 0},
+        {SCMP_SYS(getsockname), WALL_ANY, 0}, {SCMP_SYS(getpeername), WALL_ANY, 0},
+        {SCMP_SYS(getsockopt), WALL_ANY, 0},  {SCMP_SYS(setsockopt), WALL_ANY, 0},
+        {SCMP_SYS(sendmmsg), WALL_ANY, 0},    {SCMP_SYS(shutdown), WALL_ANY, 0},
+        {SCMP_SYS(ioctl), 1, FIONBIO},        {SCMP_SYS(ioctl), 1, FIONREAD},
+        {SCMP_SYS(clone), 0, THREAD_FLAGS}, /* curl's resolver thread, never a process */
+        {SCMP_SYS(clone3), WALL_ANY, 0},    /* takes a pointer, which no filter can look behind */
+        {SCMP_SYS(openat), WALL_ANY, 0},    /* CA file, resolv.conf, hosts: Landlock says which */
+        {SCMP_SYS(pread64), WALL_ANY, 0},     {SCMP_SYS(getdents64), WALL_ANY, 0},
         {SCMP_SYS(uname), WALL_ANY, 0},
-        {SCMP_SYS(getrandom), WALL_ANY, 0},
-        {SCMP_SYS(getpid), WALL_ANY, 0},
-        {SCMP_SYS(gettid), WALL_ANY, 0},
-        {SCMP_SYS(getuid), WALL_ANY, 0},
-        {SCMP_SYS(geteuid), WALL_ANY, 0},
-        {SCMP_SYS(getgid), WALL_ANY, 0},
-        {SCMP_SYS(getegid), WALL_ANY, 0},
     };
     const struct wall_path paths[] = {
-        {config->gateway.ca_path[0] ? config->gateway.ca_path : NULL, WALL_READ},
         {"/etc/ssl", WALL_READ},
         {"/usr/lib/ssl", WALL_READ},
         {"/usr/share/ca-certificates", WALL_READ},
@@ -326,22 +217,17 @@ static enum err open_loop(struct gateway_role *role, const struct step_settings 
         secret_free(settings->key);
         return ERR_MEMORY;
     }
-    enum err err = steps_new(&role->steps, role->base, settings, reply_h, role);
+    enum err err = vault_link_init(&role->link, role->base, settings);
+    int fd = role->context->link_fd[ROLE_VAULT];
+    role->context->link_fd[ROLE_VAULT] = -1;
+    if (!err && fd >= 0)
+        err = vault_link_open(&role->link, fd);
     if (err)
         return err;
-    role->vault = (struct msg_port){.fd = -1,
-                                    .permits = permits,
-                                    .permit_count = sizeof(permits) / sizeof(permits[0]),
-                                    .state_h = state_h,
-                                    .owner = role};
-    int link = role->context->link_fd[ROLE_VAULT];
-    role->context->link_fd[ROLE_VAULT] = -1;
-    if (link >= 0)
-        err = vault_link(role, link);
     role->control_readable =
         event_new(role->base, role->context->control_fd, EV_READ | EV_PERSIST, control_ready, role);
     role->beat = event_new(role->base, -1, EV_PERSIST, beat, role);
-    if (err || !role->control_readable || !role->beat || event_add(role->control_readable, NULL) != 0 ||
+    if (!role->control_readable || !role->beat || event_add(role->control_readable, NULL) != 0 ||
         event_add(role->beat, &every) != 0)
         return ERR_MEMORY;
     return OK;
@@ -349,9 +235,7 @@ static enum err open_loop(struct gateway_role *role, const struct step_settings 
 
 static void close_loop(struct gateway_role *role)
 {
-    if (role->steps)
-        vault_gone(role);
-    steps_free(role->steps);
+    vault_link_free(&role->link);
     if (role->control_readable)
         event_free(role->control_readable);
     if (role->beat)
@@ -364,6 +248,7 @@ int gateway_role_run(struct role_context *context)
 {
     struct gateway_role role = {.context = context};
     struct step_settings settings;
+    signal(SIGPIPE, SIG_IGN); /* curl is told to leave signals alone */
     enum err err = wipe_heap_install();
     if (err) {
         log_event(LOG_ERROR, "the wiping heap could not be put under curl and OpenSSL", LOG_ERR("why", err));

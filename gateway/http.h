@@ -63,7 +63,7 @@ struct http_request {
 struct http_client;
 struct http_exchange;
 
-/* ca_path: the only authorities that are trusted; NULL or empty: the system's. ERR_MEMORY, ERR_SYSTEM. */
+/* ca_path: the only authorities that are trusted, read now; NULL or empty: the system's. ERR_MEMORY, ERR_SYSTEM. */
 MUST_USE enum err http_client_new(struct http_client **out, struct event_base *base, const char *ca_path);
 
 /* Ends every exchange without calling its handler. NULL is accepted. */
