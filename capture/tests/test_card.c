@@ -211,6 +211,33 @@ static void a_card_is_good_to_the_end_of_its_month(void **unused)
     }
 }
 
+/* Every hour of sixty years, against the C library. */
+static void the_month_is_the_calendars(void **unused)
+{
+    (void)unused;
+    for (int64_t hour = 0; hour < 60LL * 366 * 24; hour += 7) {
+        time_t seconds = 946684800 + hour * 3600;
+        time_t shifted = seconds - 12 * 3600;
+        struct tm today;
+        assert_non_null(gmtime_r(&shifted, &today));
+        if (today.tm_year < 100)
+            continue;
+        int month = today.tm_mon + 1;
+        int year = today.tm_year % 100;
+        uint8_t digits[4] = {(uint8_t)(month / 10), (uint8_t)(month % 10), (uint8_t)(year / 10),
+                             (uint8_t)(year % 10)};
+        struct wall_time now = {(int64_t)seconds * NS_PER_S};
+        assert_int_equal(card_expiry_check(digits, now), PROBLEM_NONE);
+        int before = month == 1 ? 12 : month - 1;
+        year = month == 1 ? year - 1 : year;
+        if (year < 0)
+            continue;
+        uint8_t earlier[4] = {(uint8_t)(before / 10), (uint8_t)(before % 10), (uint8_t)(year / 10),
+                              (uint8_t)(year % 10)};
+        assert_int_equal(card_expiry_check(earlier, now), PROBLEM_CARD_EXPIRED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +246,7 @@ int main(void)
         cmocka_unit_test(luhn_finds_every_single_wrong_digit),
         cmocka_unit_test(lengths_are_per_brand),
         cmocka_unit_test(a_card_is_good_to_the_end_of_its_month),
+        cmocka_unit_test(the_month_is_the_calendars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,17 +99,38 @@ size_t card_cvv_length(enum card_brand brand)
 #define EXPIRY_YEARS_AHEAD 20
 #define LAST_ZONE_S        (12 * 3600) /* the end of a month comes last in UTC-12 */
 
+#define DAYS_TO_2000 10957 /* from 1970-01-01 */
+
+static bool is_leap(int year)
+{
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+/* Counted here: the C library's way reads a time zone file on first use, and the vault opens no file. */
+static int month_since_2000(struct wall_time now)
+{
+    static const uint8_t lengths[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int64_t days = (now.ns / NS_PER_S - LAST_ZONE_S) / 86400 - DAYS_TO_2000;
+    int year = 2000;
+    int month = 0;
+    while (days >= 365 + is_leap(year)) {
+        days -= 365 + is_leap(year);
+        year++;
+    }
+    while (days >= lengths[month] + (month == 1 && is_leap(year))) {
+        days -= lengths[month] + (month == 1 && is_leap(year));
+        month++;
+    }
+    return (year - 2000) * 12 + month;
+}
+
 enum capture_problem card_expiry_check(const uint8_t *digits, struct wall_time now)
 {
     int month = digits[0] * 10 + digits[1];
-    int year = 2000 + digits[2] * 10 + digits[3];
+    int year = digits[2] * 10 + digits[3];
     if (month < 1 || month > 12)
         return PROBLEM_EXPIRY_INVALID;
-    time_t seconds = now.ns / NS_PER_S - LAST_ZONE_S;
-    struct tm today;
-    if (!gmtime_r(&seconds, &today))
-        return PROBLEM_EXPIRY_INVALID;
-    int months_left = (year - (today.tm_year + 1900)) * 12 + month - (today.tm_mon + 1);
+    int months_left = year * 12 + month - 1 - month_since_2000(now);
     if (months_left < 0)
         return PROBLEM_CARD_EXPIRED;
     return months_left > EXPIRY_YEARS_AHEAD * 12 ? PROBLEM_EXPIRY_INVALID : PROBLEM_NONE;

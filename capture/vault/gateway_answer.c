@@ -1,0 +1,138 @@
+#include "capture/vault/gateway_answer.h"
+
+#include "capture/vault/card.h"
+
+#include <string.h>
+
+static bool is_name_character(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
+#define PAN_DIGITS_MIN 13
+
+/* text: at least one digit. */
+static bool begins_like_a_card(const char *text)
+{
+    uint8_t digits[LIMIT_PAN_DIGITS];
+    for (size_t count = 0; count < LIMIT_PAN_DIGITS && text[count] >= '0' && text[count] <= '9'; count++) {
+        digits[count] = (uint8_t)(text[count] - '0');
+        if (count + 1 >= PAN_DIGITS_MIN && card_luhn_is_valid(digits, count + 1))
+            return true;
+    }
+    return false;
+}
+
+bool gateway_name_is_sane(const char *text)
+{
+    size_t length = strnlen(text, LIMIT_TOKEN_BYTES);
+    if (length == 0 || length == LIMIT_TOKEN_BYTES)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (!is_name_character(text[i]) || begins_like_a_card(text + i))
+            return false;
+    }
+    return true;
+}
+
+static bool names_another_order(const struct gateway_reply_msg *reply, const char *order_ref)
+{
+    return reply->order_ref[0] != 0 && strncmp(reply->order_ref, order_ref, LIMIT_TOKEN_BYTES) != 0;
+}
+
+static enum payment_event read_done(const struct gateway_reply_msg *reply, const struct card_fields *fields,
+                                    const char *order_ref, enum gateway_reason *reason)
+{
+    bool is_sane = true;
+    enum payment_event event = EVENT_CONFIRMED;
+    if (reply->request_type == GATEWAY_TOKENISE) {
+        event = EVENT_TOKEN;
+        is_sane =
+            gateway_name_is_sane(reply->token) && !(fields && card_fields_show_in(fields, reply->token));
+    } else if (reply->request_type == GATEWAY_CREATE) {
+        event = EVENT_ORDER;
+        is_sane = gateway_name_is_sane(reply->order_ref);
+    } else if (names_another_order(reply, order_ref)) {
+        *reason = REASON_BAD_ANSWER;
+        return EVENT_NO_ANSWER;
+    }
+    if (is_sane)
+        return event;
+    *reason = REASON_BAD_ANSWER;
+    return EVENT_STEP_FAILED;
+}
+
+/* TOKENISE, CREATE, CONFIRM */
+static enum payment_event read_step(const struct gateway_reply_msg *reply, const struct card_fields *fields,
+                                    const char *order_ref, bool is_last_attempt, enum gateway_reason *reason)
+{
+    bool is_paid_after_all = reply->order_state == ORDER_SUCCEEDED || reply->order_state == ORDER_PENDING;
+    switch (reply->outcome) {
+    case GATEWAY_DONE:
+        return read_done(reply, fields, order_ref, reason);
+    case GATEWAY_NO_ANSWER:
+        return EVENT_NO_ANSWER;
+    default:
+        break;
+    }
+    if (reply->request_type == GATEWAY_CONFIRM && is_paid_after_all)
+        return EVENT_NO_ANSWER; /* says no and yes: ask */
+    if (reply->outcome == GATEWAY_DECLINED)
+        return is_last_attempt ? EVENT_DECLINED_LAST : EVENT_DECLINED;
+    return EVENT_STEP_FAILED;
+}
+
+static enum payment_event read_status(const struct gateway_reply_msg *reply, const char *order_ref)
+{
+    if (names_another_order(reply, order_ref))
+        return EVENT_STATUS_UNSURE;
+    if (reply->outcome == GATEWAY_DECLINED && reply->order_state != ORDER_SUCCEEDED)
+        return EVENT_STATUS_OPEN;
+    if (reply->outcome != GATEWAY_DONE)
+        return EVENT_STATUS_UNSURE;
+    switch (reply->order_state) {
+    case ORDER_SUCCEEDED:
+        return EVENT_STATUS_SUCCEEDED;
+    case ORDER_OPEN:
+        return EVENT_STATUS_OPEN;
+    case ORDER_CANCELLED:
+        return EVENT_STATUS_CANCELLED;
+    default: /* an order of ours that the gateway does not know is no proof that no money moved */
+        return EVENT_STATUS_UNSURE;
+    }
+}
+
+static enum payment_event read_abandon(const struct gateway_reply_msg *reply, const char *order_ref)
+{
+    if (names_another_order(reply, order_ref))
+        return EVENT_ABANDON_UNSURE;
+    if (reply->order_state == ORDER_SUCCEEDED)
+        return EVENT_ABANDON_PAID;
+    bool is_over = reply->order_state == ORDER_CANCELLED || reply->order_state == ORDER_NONE;
+    return reply->outcome == GATEWAY_DONE && is_over ? EVENT_ABANDONED : EVENT_ABANDON_UNSURE;
+}
+
+enum err gateway_answer_read(const struct gateway_reply_msg *reply, const struct card_fields *fields,
+                             const char *order_ref, bool is_last_attempt, enum payment_event *event,
+                             enum gateway_reason *reason)
+{
+    if (reply->outcome >= GATEWAY_OUTCOMES || reply->order_state >= ORDER_STATES ||
+        reply->reason >= REASON_COUNT)
+        return ERR_RANGE;
+    *reason = (enum gateway_reason)reply->reason;
+    switch (reply->request_type) {
+    case GATEWAY_TOKENISE:
+    case GATEWAY_CREATE:
+    case GATEWAY_CONFIRM:
+        *event = read_step(reply, fields, order_ref, is_last_attempt, reason);
+        return OK;
+    case GATEWAY_STATUS:
+        *event = read_status(reply, order_ref);
+        return OK;
+    case GATEWAY_ABANDON:
+        *event = read_abandon(reply, order_ref);
+        return OK;
+    default:
+        return ERR_RANGE;
+    }
+}
