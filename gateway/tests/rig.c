@@ -53,8 +53,15 @@ const char *rig_path(const char *name)
 
 void rig_setup(void)
 {
+    if (wipe_heap_install() != OK)
+        exit(1);
+    rig_prepare();
+}
+
+void rig_prepare(void)
+{
     signal(SIGPIPE, SIG_IGN);
-    if (wipe_heap_install() != OK || !mkdtemp(folder))
+    if (!mkdtemp(folder))
         exit(1);
     log_fd = memfd_create("log", MFD_CLOEXEC);
     log_open(log_fd, LOG_FORMAT_JSON, LOG_DEBUG, "gateway");

@@ -15,6 +15,7 @@
 
 /* Once per program: wiping heap, log into memory, certificates in a folder of their own. */
 void rig_setup(void);
+void rig_prepare(void); /* the same without the heap, for tests that only fork roles */
 void rig_teardown(void);
 const char *rig_path(const char *name); /* a file of that folder; valid until the next but three calls */
 

@@ -1,0 +1,223 @@
+/* The whole role, wall and all, in a child process: a payment goes through it as through the product. */
+#include "base/role.h"
+#include "base/role_msg.h"
+#include "gateway/tests/rig.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define GOOD_CARD "4242424242424242"
+
+static struct rig_sandbox sandbox;
+
+struct child {
+    pid_t pid;
+    int control; /* the supervisor's end */
+    int vault;   /* the vault's end */
+};
+
+static struct config make_config(const char *host)
+{
+    struct config config;
+    memset(&config, 0, sizeof(config));
+    snprintf(config.gateway.url, sizeof(config.gateway.url), "https://%s%s", host, strrchr(sandbox.url, ':'));
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "%s", rig_path("api-key"));
+    snprintf(config.gateway.ca_path, sizeof(config.gateway.ca_path), "%s", rig_path("right/ca.pem"));
+    config.gateway.sandbox = true;
+    config.gateway.create_timeout_ms = 5000;
+    config.gateway.charge_timeout_ms = 5000;
+    config.gateway.retries = 2;
+    config.gateway.retry_wait_ms = 100;
+    return config;
+}
+
+static void start(struct child *child, const struct config *config)
+{
+    int control[2], vault[2];
+    assert_int_equal(msg_pair(control), OK);
+    assert_int_equal(msg_pair(vault), OK);
+    child->pid = fork();
+    if (child->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(control[0]);
+        close(vault[0]);
+        struct role_context context = {.role = ROLE_GATEWAY, .config = config, .control_fd = control[1]};
+        for (size_t i = 0; i < ROLE_COUNT; i++)
+            context.link_fd[i] = i == ROLE_VAULT ? vault[1] : -1;
+        _exit(gateway_role_run(&context));
+    }
+    close(control[1]);
+    close(vault[1]);
+    child->control = control[0];
+    child->vault = vault[0];
+}
+
+/* One message of that type off fd within 5 s; false at the end of the link. */
+static bool wait_for(int fd, uint16_t type, void *message, size_t size)
+{
+    union {
+        struct msg_header header;
+        _Alignas(16) uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    } any;
+    for (;;) {
+        struct pollfd ready = {fd, POLLIN, 0};
+        assert_int_equal(poll(&ready, 1, 5000), 1);
+        ssize_t length = read(fd, any.bytes, sizeof(any.bytes));
+        if (length <= 0)
+            return false;
+        if (any.header.type != type)
+            continue;
+        assert_int_equal(length, size);
+        memcpy(message, any.bytes, size);
+        return true;
+    }
+}
+
+static int stop(struct child *child)
+{
+    struct role_plain_msg message;
+    int status = -1;
+    MSG_INIT(&message, ROLE_STOP, 0);
+    (void)!write(child->control, &message, sizeof(message));
+    assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+    close(child->control);
+    close(child->vault);
+    return status;
+}
+
+static void ask(struct child *child, const void *message, size_t size, struct gateway_reply_msg *reply)
+{
+    assert_int_equal(write(child->vault, message, size), size);
+    assert_true(wait_for(child->vault, GATEWAY_REPLY, reply, sizeof(*reply)));
+}
+
+static void pay_through(const char *host)
+{
+    struct config config = make_config(host);
+    struct child child;
+    struct role_plain_msg plain;
+    struct gateway_reply_msg reply;
+    start(&child, &config);
+    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    struct gateway_tokenise_msg card = rig_tokenise(7, 1, GOOD_CARD);
+    ask(&child, &card, sizeof(card), &reply);
+    assert_int_equal(reply.outcome, GATEWAY_DONE);
+    struct gateway_order_msg order = rig_create(7, 1, 555, reply.token);
+    ask(&child, &order, sizeof(order), &reply);
+    assert_int_equal(reply.outcome, GATEWAY_DONE);
+    struct gateway_step_msg confirm = rig_step(GATEWAY_CONFIRM, 7, 1, 555, order.token, reply.order_ref);
+    ask(&child, &confirm, sizeof(confirm), &reply);
+    assert_int_equal(reply.outcome, GATEWAY_DONE);
+    assert_int_equal(reply.order_state, ORDER_SUCCEEDED);
+    assert_true(wait_for(child.control, ROLE_BEAT, &plain, sizeof(plain)));
+    assert_int_equal(stop(&child), 0);
+}
+
+static void the_role_pays_behind_its_wall(void **state)
+{
+    (void)state;
+    pay_through("127.0.0.1");
+}
+
+static void the_role_looks_names_up_behind_its_wall(void **state)
+{
+    (void)state;
+    pay_through("localhost");
+}
+
+static void an_unknown_host_is_unavailable_and_kills_nothing(void **state)
+{
+    (void)state;
+    struct config config = make_config("no-such-host.invalid");
+    struct child child;
+    struct role_plain_msg plain;
+    struct gateway_reply_msg reply;
+    config.gateway.charge_timeout_ms = 1500;
+    config.gateway.retries = 0;
+    start(&child, &config);
+    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    struct gateway_tokenise_msg card = rig_tokenise(7, 1, GOOD_CARD);
+    ask(&child, &card, sizeof(card), &reply);
+    assert_int_equal(reply.outcome, GATEWAY_UNAVAILABLE);
+    assert_int_equal(reply.reason, REASON_UNAVAILABLE);
+    assert_int_equal(stop(&child), 0);
+}
+
+static void write_key(const char *name, const char *key)
+{
+    FILE *file = fopen(rig_path(name), "w");
+    assert_non_null(file);
+    fputs(key, file);
+    fclose(file);
+}
+
+static void refuses_to_start(const struct config *config)
+{
+    struct child child;
+    struct role_plain_msg plain;
+    int status = -1;
+    start(&child, config);
+    assert_false(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    waitpid(child.pid, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    close(child.control);
+    close(child.vault);
+}
+
+static void a_live_key_never_meets_the_sandbox(void **state)
+{
+    (void)state;
+    struct config config = make_config("127.0.0.1");
+    write_key("live-key", "sk_live_abcdefgh\n");
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "%s", rig_path("live-key"));
+    refuses_to_start(&config);
+    config = make_config("127.0.0.1");
+    config.gateway.sandbox = false; /* loopback is the sandbox */
+    refuses_to_start(&config);
+    config = make_config("127.0.0.1");
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "%s", rig_path("no-key"));
+    refuses_to_start(&config);
+}
+
+static void the_role_ends_with_its_supervisor(void **state)
+{
+    (void)state;
+    struct config config = make_config("127.0.0.1");
+    struct child child;
+    struct role_plain_msg plain;
+    int status = -1;
+    start(&child, &config);
+    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    close(child.control);
+    assert_int_equal(waitpid(child.pid, &status, 0), child.pid);
+    assert_int_equal(status, 0);
+    close(child.vault);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_role_pays_behind_its_wall),
+        cmocka_unit_test(the_role_looks_names_up_behind_its_wall),
+        cmocka_unit_test(an_unknown_host_is_unavailable_and_kills_nothing),
+        cmocka_unit_test(a_live_key_never_meets_the_sandbox),
+        cmocka_unit_test(the_role_ends_with_its_supervisor),
+    };
+    /* The children put the wiping heap under their libraries themselves: nothing of them may run here first. */
+    rig_prepare();
+    rig_sandbox_start(&sandbox, "right", NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rig_sandbox_stop(&sandbox);
+    rig_teardown();
+    return failed;
+}
