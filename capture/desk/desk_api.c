@@ -260,22 +260,21 @@ static struct desk_call *wanted_call(const struct ask *ask, const struct capture
     return call;
 }
 
-/* False when the call has a capture already. One that was lost in a restart is replaced. */
-static bool call_is_free(const struct ask *ask, const struct desk_call *call, struct desk_capture **lost)
+/* False when the call has a capture already. The vault lets a new one take over from one that was lost in its restart;
+ * one whose payment is not known yet must be settled first, or the caller might pay twice. */
+static bool call_is_free(const struct ask *ask, const struct desk_call *call)
 {
-    struct desk_capture *present = desk_model_capture_of(&ask->desk->model, call->id);
-    *lost = NULL;
-    if (!present)
+    const struct desk_capture *present = desk_model_capture_of(&ask->desk->model, call->id);
+    if (!present || present->record.state == CAPTURE_LOST)
         return true;
-    if (present->record.state == CAPTURE_LOST) {
-        *lost = present;
-        return true;
-    }
+    bool is_unknown = present->record.state == CAPTURE_UNKNOWN;
     char id[DESK_ID_TEXT];
     char extra[64];
     desk_capture_id_text(present->record.id, id);
     snprintf(extra, sizeof(extra), "Location: /v1/captures/%s\r\n", id);
-    http_reply_error(ask->connection, 409, "capture_exists", "this call has a capture that has not ended",
+    http_reply_error(ask->connection, 409, is_unknown ? "payment_unknown" : "capture_exists",
+                     is_unknown ? "the last payment of this call is not known yet: wait until it is"
+                                : "this call has a capture that has not ended",
                      extra);
     return false;
 }
@@ -364,7 +363,7 @@ static enum err send_open(struct desk *desk, const struct store_capture *record)
     return msg_send(&desk->vault, &message);
 }
 
-static void open_for(const struct ask *ask, const struct desk_call *call, struct desk_capture *lost,
+static void open_for(const struct ask *ask, const struct desk_call *call,
                      const struct capture_request *wanted, const uint8_t *hash)
 {
     struct desk_capture *capture = new_capture(ask, call, wanted);
@@ -386,8 +385,6 @@ static void open_for(const struct ask *ask, const struct desk_call *call, struct
         refuse(ask, 503, "vault_restarting", "the vault is restarting: try again in a second");
         return;
     }
-    if (lost && !lost->record.order_ref[0])
-        desk_capture_end(ask->desk, lost, CAPTURE_CANCELLED, PROBLEM_VAULT_RESTARTED);
     reply_created(ask, capture, false);
     desk_publish_capture(ask->desk, capture);
 }
@@ -395,7 +392,6 @@ static void open_for(const struct ask *ask, const struct desk_call *call, struct
 static void capture_open_h(const struct ask *ask)
 {
     struct capture_request wanted;
-    struct desk_capture *lost;
     const char *code = "";
     char message[CAPTURE_REQUEST_MESSAGE_BYTES];
     uint8_t hash[STORE_REQUEST_HASH_BYTES];
@@ -420,8 +416,8 @@ static void capture_open_h(const struct ask *ask)
     if (!services_are_up(ask))
         return;
     const struct desk_call *call = wanted_call(ask, &wanted);
-    if (call && call_is_free(ask, call, &lost))
-        open_for(ask, call, lost, &wanted, hash);
+    if (call && call_is_free(ask, call))
+        open_for(ask, call, &wanted, hash);
 }
 
 /* --- steering --------------------------------------------------------------------------------------------------- */
@@ -433,8 +429,9 @@ static bool state_is_one_of(const struct desk_capture *capture, uint32_t states)
 
 #define KEYING_STATES (1u << CAPTURE_COLLECTING | 1u << CAPTURE_READY)
 #define CANCEL_STATES                                                                                        \
-    (KEYING_STATES | 1u << CAPTURE_ARMING | 1u << CAPTURE_LOST | 1u << CAPTURE_STORING_INTENT |              \
-     1u << CAPTURE_TOKENISING | 1u << CAPTURE_CREATING | 1u << CAPTURE_STORING_ORDER)
+    (KEYING_STATES | 1u << CAPTURE_ARMING | 1u << CAPTURE_LOST | 1u << CAPTURE_UNKNOWN |                     \
+     1u << CAPTURE_STORING_INTENT | 1u << CAPTURE_TOKENISING | 1u << CAPTURE_CREATING |                      \
+     1u << CAPTURE_STORING_ORDER)
 
 static enum err send_field(struct desk *desk, uint64_t id, enum card_field field, bool is_reset)
 {

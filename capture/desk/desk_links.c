@@ -167,15 +167,22 @@ static enum err progress_of_stranger(struct desk *desk, const struct capture_pro
     return OK;
 }
 
+/* A vault that restarted knows no call and no amount of what it found or was asked to reconcile: it says 0. */
+static bool is_same_order(const struct store_capture *record, uint64_t call_id, int64_t amount_minor,
+                          const char *currency)
+{
+    if (call_id && call_id != record->call_id)
+        return false;
+    return amount_minor == 0 ||
+           (amount_minor == record->amount_minor && strcmp(currency, record->currency) == 0);
+}
+
 static enum err progress_is_legal(const struct desk_capture *capture,
                                   const struct capture_progress_msg *message)
 {
     const struct store_capture *record = &capture->record;
     bool is_lost = message->state == CAPTURE_LOST;
-    if (message->call_id != record->call_id)
-        return ERR_RANGE;
-    if (!is_lost && (message->amount_minor != record->amount_minor ||
-                     memcmp(message->currency, record->currency, sizeof(record->currency)) != 0))
+    if (!is_same_order(record, message->call_id, message->amount_minor, message->currency))
         return ERR_RANGE;
     /* Nothing is announced that is not on the disk. */
     if (message->state == CAPTURE_APPROVED && capture->stored_state != CAPTURE_APPROVED)
@@ -207,6 +214,17 @@ static void progress_take(struct desk_capture *capture, const struct capture_pro
     memcpy(capture->fields, message->fields, sizeof(capture->fields));
 }
 
+static void reconcile(struct desk *desk, const struct store_intent *intent)
+{
+    struct capture_reconcile_msg message = {.amount_minor = intent->amount_minor, .attempt = intent->attempt};
+    MSG_INIT(&message, CAPTURE_RECONCILE, intent->capture_id);
+    memcpy(message.currency, intent->currency, sizeof(message.currency));
+    memcpy(message.order_ref, intent->order_ref, sizeof(message.order_ref));
+    enum err err = msg_send(&desk->vault, &message);
+    log_event(LOG_WARN, "an intent without an end: the vault is asked to find out", LOG_ERR("sent", err),
+              LOG_ID("capture", intent->capture_id), LOG_COUNT("attempt", intent->attempt));
+}
+
 static enum err progress_h(void *owner, const void *bytes)
 {
     struct desk *desk = owner;
@@ -223,6 +241,11 @@ static enum err progress_h(void *owner, const void *bytes)
     if (capture_state_is_end(message->state))
         keep_end(desk, capture);
     desk_publish_capture(desk, capture);
+    /* Lost with an intent open: money may have moved, so it is looked into at once, whatever the agent does. */
+    struct store_intent intent;
+    if (message->state == CAPTURE_LOST &&
+        store_intent_open_of(desk->store, message->header.subject, &intent) == OK)
+        reconcile(desk, &intent);
     return OK;
 }
 
@@ -264,14 +287,14 @@ static enum err store_fits(const struct desk_capture *capture, const struct capt
 {
     if (!capture || message->kind == STORE_RESULT)
         return OK;
-    const struct store_capture *record = &capture->record;
-    if (message->amount_minor != record->amount_minor || message->call_id != record->call_id ||
-        memcmp(message->currency, record->currency, sizeof(record->currency)) != 0)
+    if (message->amount_minor == 0 ||
+        !is_same_order(&capture->record, message->call_id, message->amount_minor, message->currency))
         return ERR_RANGE; /* not what the agent asked for */
     return OK;
 }
 
-static enum err audit_store(struct desk *desk, const struct capture_store_msg *message)
+static enum err audit_store(struct desk *desk, const struct desk_capture *capture,
+                            const struct capture_store_msg *message)
 {
     static const char *const names[] = {"payment.intent", "payment.order", "payment.result"};
     char id[DESK_ID_TEXT];
@@ -285,14 +308,15 @@ static enum err audit_store(struct desk *desk, const struct capture_store_msg *m
         .resource = id,
         .reason = is_result && message->gateway_reason ? desk_reason_name(message->gateway_reason) : NULL,
         .detail = message->order_ref[0] ? message->order_ref : NULL,
-        .amount_minor = message->amount_minor,
-        .currency = message->currency};
+        .amount_minor = capture ? capture->record.amount_minor : message->amount_minor,
+        .currency = capture ? capture->record.currency : message->currency};
     return audit_append(desk->audit, &entry);
 }
 
 static void store_take(struct desk_capture *capture, const struct capture_store_msg *message)
 {
     capture->answered_number = message->store_number;
+    capture->answered_kind = message->kind;
     if (message->kind == STORE_INTENT) {
         capture->is_end_stored = false;
         capture->stored_state = CAPTURE_STATES;
@@ -310,7 +334,8 @@ static void store_take(struct desk_capture *capture, const struct capture_store_
 
 static enum err store_keep(struct desk *desk, struct desk_capture *capture, struct capture_store_msg *message)
 {
-    if (capture && message->store_number && capture->answered_number == message->store_number)
+    if (capture && capture->answered_number == message->store_number &&
+        capture->answered_kind == message->kind)
         return OK; /* asked again: the answer was lost, the disk has it */
     enum err err = store_is_sane(message);
     if (!err)
@@ -319,7 +344,7 @@ static enum err store_keep(struct desk *desk, struct desk_capture *capture, stru
         err = desk_disk_result(desk, store_record(desk->store, message, wall_now()));
     /* No audit line, no charge. */
     if (!err)
-        err = desk_disk_result(desk, audit_store(desk, message));
+        err = desk_disk_result(desk, audit_store(desk, capture, message));
     return err;
 }
 
@@ -471,17 +496,6 @@ static const struct store_intent *intent_of(const struct store_intent *intents, 
     return NULL;
 }
 
-static void reconcile(struct desk *desk, const struct store_intent *intent)
-{
-    struct capture_reconcile_msg message = {.amount_minor = intent->amount_minor, .attempt = intent->attempt};
-    MSG_INIT(&message, CAPTURE_RECONCILE, intent->capture_id);
-    memcpy(message.currency, intent->currency, sizeof(message.currency));
-    memcpy(message.order_ref, intent->order_ref, sizeof(message.order_ref));
-    enum err err = msg_send(&desk->vault, &message);
-    log_event(LOG_WARN, "an intent without an end: the vault is asked to find out", LOG_ERR("sent", err),
-              LOG_ID("capture", intent->capture_id), LOG_COUNT("attempt", intent->attempt));
-}
-
 /* What the vault did not speak of after its start (or ours) it does not know any more. Where money may have moved it
  * is asked to find out; elsewhere the capture is over and nothing was charged. */
 static void vault_grace_h(evutil_socket_t fd, short what, void *argument)
@@ -497,7 +511,7 @@ static void vault_grace_h(evutil_socket_t fd, short what, void *argument)
         return;
     for (size_t i = 0; i < count; i++) {
         const struct desk_capture *capture = desk_capture_get(desk, intents[i].capture_id);
-        if (!capture || !capture->is_confirmed || capture->record.state == CAPTURE_LOST)
+        if (!capture || !capture->is_confirmed)
             reconcile(desk, &intents[i]);
     }
     for (size_t i = 0; i < desk->model.capture_capacity; i++) {
@@ -517,8 +531,10 @@ static void grace_begin(struct desk *desk, struct event *timer)
 
 static void vault_up(struct desk *desk)
 {
-    for (size_t i = 0; i < desk->model.capture_capacity; i++)
+    for (size_t i = 0; i < desk->model.capture_capacity; i++) {
         desk->model.captures[i].is_confirmed = false;
+        desk->model.captures[i].answered_kind = STORE_KIND_NONE; /* a new vault counts from the start */
+    }
     struct capture_sync_msg sync = {0};
     MSG_INIT(&sync, CAPTURE_SYNC, 0);
     enum err err = msg_send(&desk->vault, &sync);

@@ -94,8 +94,10 @@ struct desk_capture *desk_model_capture_put(struct desk_model *model, uint64_t i
     if (i == model->capture_capacity)
         return NULL;
     model->capture_ids[i] = id;
-    model->captures[i] = (struct desk_capture){
-        .record.id = id, .selected_field = CARD_FIELD_NONE, .stored_state = CAPTURE_STATES};
+    model->captures[i] = (struct desk_capture){.record.id = id,
+                                               .selected_field = CARD_FIELD_NONE,
+                                               .stored_state = CAPTURE_STATES,
+                                               .answered_kind = STORE_KIND_NONE};
     return &model->captures[i];
 }
 
@@ -108,13 +110,16 @@ void desk_model_capture_remove(struct desk_model *model, uint64_t id)
 
 struct desk_capture *desk_model_capture_of(const struct desk_model *model, uint64_t call_id)
 {
+    struct desk_capture *newest = NULL;
     for (size_t i = 0; i < model->capture_capacity; i++) {
         struct desk_capture *capture = &model->captures[i];
-        if (model->capture_ids[i] && capture->record.call_id == call_id &&
-            !capture_state_is_end(capture->record.state))
-            return capture;
+        if (!model->capture_ids[i] || capture->record.call_id != call_id ||
+            capture_state_is_end(capture->record.state))
+            continue;
+        if (!newest || capture->record.created_at.ns > newest->record.created_at.ns)
+            newest = capture;
     }
-    return NULL;
+    return newest;
 }
 
 static bool is_named(const char *wanted, const char *text)

@@ -25,6 +25,8 @@ struct desk_call {
     uint32_t keys;
 };
 
+#define STORE_KIND_NONE 0xff
+
 struct desk_capture {
     struct store_capture record; /* record.state is the live one */
     uint8_t selected_field;      /* enum card_field */
@@ -32,7 +34,8 @@ struct desk_capture {
     bool is_masked;
     bool is_end_stored;       /* the store holds its end: */
     uint8_t stored_state;     /* this one; CAPTURE_STATES: none yet */
-    uint32_t answered_number; /* the last STORE that was made durable */
+    uint32_t answered_number; /* the last STORE that was made durable on this link */
+    uint8_t answered_kind;    /* and its kind, or STORE_KIND_NONE */
     bool is_confirmed;        /* by the present link to the vault */
     struct capture_field_view fields[CARD_FIELDS];
 };
@@ -60,7 +63,7 @@ struct desk_capture *desk_model_capture(const struct desk_model *model, uint64_t
  * ended, or id is there already. */
 struct desk_capture *desk_model_capture_put(struct desk_model *model, uint64_t id);
 void desk_model_capture_remove(struct desk_model *model, uint64_t id);
-/* The capture of this call that has not ended; NULL: none. */
+/* The newest capture of this call that has not ended; NULL: none. */
 struct desk_capture *desk_model_capture_of(const struct desk_model *model, uint64_t call_id);
 
 /* Calls with this reference or callee (either may be empty) that have not ended. *found is the last of them. */

@@ -99,8 +99,16 @@ static void control_h(evutil_socket_t fd, short what, void *argument)
     (void)what;
     struct desk_process *process = argument;
     struct role_event event;
-    enum err err;
-    while ((err = role_control_read(process->context, &event)) == OK) {
+    for (;;) {
+        enum err err = role_control_read(process->context, &event);
+        if (err == ERR_EMPTY)
+            return;
+        if (err == ERR_SYNTAX)
+            continue; /* not of our form: its descriptors were closed */
+        if (err) {
+            event_base_loopbreak(process->base); /* the supervisor is gone */
+            return;
+        }
         switch (event.kind) {
         case ROLE_EVENT_LINK:
             desk_set_link(process->desk, event.peer, event.fd);
@@ -114,8 +122,6 @@ static void control_h(evutil_socket_t fd, short what, void *argument)
             return;
         }
     }
-    if (err != ERR_EMPTY)
-        event_base_loopbreak(process->base); /* the supervisor is gone */
 }
 
 static void take_links(struct desk_process *process)

@@ -1,5 +1,7 @@
 #include "capture/desk/store.h"
 
+#include "base/log.h"
+
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ enum statement {
     INTENT_INSERT,
     INTENT_ORDER,
     RESULT_INSERT,
+    INTENT_CLOSE,
     INTENT_LIST_OPEN,
     STATEMENTS
 };
@@ -31,6 +34,7 @@ enum statement {
 struct store {
     sqlite3 *database;
     sqlite3_stmt *statements[STATEMENTS];
+    struct log_limit limit;
 };
 
 static const char *const schema =
@@ -64,7 +68,9 @@ static const char *const schema =
     " currency TEXT NOT NULL,"
     " created_ns INTEGER NOT NULL,"
     " order_ref TEXT NOT NULL DEFAULT '',"
+    " is_open INTEGER NOT NULL DEFAULT 1,"
     " PRIMARY KEY (capture_id, attempt)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX intents_open ON intents (is_open) WHERE is_open = 1;"
     "CREATE TABLE results ("
     " capture_id INTEGER NOT NULL REFERENCES captures (id),"
     " attempt INTEGER NOT NULL,"
@@ -108,16 +114,28 @@ static const char *const statement_texts[STATEMENTS] = {
                       " ON CONFLICT (capture_id, attempt) DO UPDATE SET state = excluded.state,"
                       " problem = excluded.problem, gateway_reason = excluded.gateway_reason,"
                       " brand = excluded.brand, token = excluded.token, order_ref = excluded.order_ref",
+    [INTENT_CLOSE] = "UPDATE intents SET is_open = 0 WHERE capture_id = ?1 AND attempt <= ?2 AND is_open = 1",
+    /* An attempt ends before the next begins, so only the newest can be in doubt. */
     [INTENT_LIST_OPEN] = "SELECT capture_id, attempt, amount_minor, currency, order_ref FROM intents"
-                         " WHERE NOT EXISTS (SELECT 1 FROM results WHERE"
-                         " results.capture_id = intents.capture_id AND results.attempt >= intents.attempt"
-                         " AND results.state <> ?2)"
-                         " ORDER BY created_ns LIMIT ?1",
+                         " WHERE is_open = 1 AND attempt = (SELECT max(attempt) FROM intents AS newer"
+                         " WHERE newer.capture_id = intents.capture_id)"
+                         " AND (?2 = 0 OR capture_id = ?2) ORDER BY created_ns LIMIT ?1",
 };
+
+/* What SQLite says, once a second at most: a constant text and its code, nothing of the statement. */
+static enum err told(struct store *store)
+{
+    uint64_t held;
+    int code = store->database ? sqlite3_extended_errcode(store->database) : SQLITE_NOMEM;
+    if (log_limit_pass(&store->limit, &held))
+        log_event(LOG_ERROR, "the database failed", LOG_CONSTANT("sqlite", sqlite3_errstr(code)),
+                  LOG_COUNT("code", code), LOG_COUNT("held_back", held));
+    return ERR_STORE;
+}
 
 static enum err run(struct store *store, const char *text)
 {
-    return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? OK : ERR_STORE;
+    return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? OK : told(store);
 }
 
 static enum err read_number(struct store *store, const char *text, int64_t *number)
@@ -173,8 +191,7 @@ enum err store_open(struct store **out, const char *path, const char *vfs)
     if (!store)
         return ERR_MEMORY;
     enum err err = ERR_STORE;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
-                SQLITE_OPEN_EXRESCODE;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     if (sqlite3_open_v2(path, &store->database, flags, vfs) != SQLITE_OK)
         goto out;
     sqlite3_busy_timeout(store->database, BUSY_MS);
@@ -187,7 +204,7 @@ enum err store_open(struct store **out, const char *path, const char *vfs)
     for (size_t i = 0; i < STATEMENTS && !err; i++) {
         if (sqlite3_prepare_v3(store->database, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &store->statements[i], NULL) != SQLITE_OK)
-            err = ERR_STORE;
+            err = told(store);
     }
 out:
     if (err) {
@@ -234,7 +251,7 @@ static enum err execute(struct store *store, sqlite3_stmt *statement, int *chang
     sqlite3_reset(statement);
     if (code == SQLITE_DONE)
         return OK;
-    return (code & 0xff) == SQLITE_CONSTRAINT ? ERR_EXISTS : ERR_STORE;
+    return (code & 0xff) == SQLITE_CONSTRAINT ? ERR_EXISTS : told(store);
 }
 
 static void column_text(sqlite3_stmt *statement, int place, char *out, size_t capacity)
@@ -292,15 +309,15 @@ enum err store_capture_insert(struct store *store, const struct store_capture *c
 }
 
 /* The rows of a SELECT over CAPTURE_COLUMNS. */
-static enum err captures_read(sqlite3_stmt *select, struct store_capture *captures, size_t capacity,
-                              size_t *count)
+static enum err captures_read(struct store *store, sqlite3_stmt *select, struct store_capture *captures,
+                              size_t capacity, size_t *count)
 {
     int code = SQLITE_DONE;
     *count = 0;
     while (*count < capacity && (code = sqlite3_step(select)) == SQLITE_ROW)
         capture_read(select, &captures[(*count)++]);
     sqlite3_reset(select);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : ERR_STORE;
+    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : told(store);
 }
 
 enum err store_capture_find(struct store *store, uint64_t id, struct store_capture *capture)
@@ -308,7 +325,7 @@ enum err store_capture_find(struct store *store, uint64_t id, struct store_captu
     sqlite3_stmt *select = prepared(store, CAPTURE_FIND);
     size_t count;
     bind_id(select, 1, id);
-    enum err err = captures_read(select, capture, 1, &count);
+    enum err err = captures_read(store, select, capture, 1, &count);
     return !err && count == 0 ? ERR_NOT_FOUND : err;
 }
 
@@ -364,7 +381,7 @@ enum err store_capture_list(struct store *store, uint64_t before, struct store_c
     sqlite3_stmt *select = prepared(store, CAPTURE_LIST);
     sqlite3_bind_int64(select, 1, place.number);
     sqlite3_bind_int64(select, 2, (sqlite3_int64)capacity);
-    return captures_read(select, captures, capacity, count);
+    return captures_read(store, select, captures, capacity, count);
 }
 
 enum err store_capture_list_open(struct store *store, struct store_capture *captures, size_t capacity,
@@ -372,7 +389,7 @@ enum err store_capture_list_open(struct store *store, struct store_capture *capt
 {
     sqlite3_stmt *select = prepared(store, CAPTURE_LIST_OPEN);
     sqlite3_bind_int64(select, 1, (sqlite3_int64)capacity);
-    return captures_read(select, captures, capacity, count);
+    return captures_read(store, select, captures, capacity, count);
 }
 
 enum err store_capture_end(struct store *store, const struct store_capture *capture)
@@ -434,6 +451,22 @@ bool capture_state_is_end(unsigned state)
            state == CAPTURE_FAILED;
 }
 
+static enum err set_capture(struct store *store, const struct capture_store_msg *message, struct wall_time at)
+{
+    sqlite3_stmt *update = prepared(store, CAPTURE_SET);
+    bind_id(update, 1, message->header.subject);
+    sqlite3_bind_int(update, 2, message->state);
+    sqlite3_bind_int(update, 3, message->problem);
+    sqlite3_bind_int(update, 4, message->gateway_reason);
+    sqlite3_bind_int64(update, 5, message->attempt);
+    sqlite3_bind_int64(update, 6, at.ns);
+    sqlite3_bind_int(update, 7, message->brand);
+    sqlite3_bind_int(update, 8, capture_state_is_end(message->state));
+    bind_text(update, 9, message->token);
+    bind_text(update, 10, message->order_ref);
+    return execute(store, update, NULL);
+}
+
 static enum err record_result(struct store *store, const struct capture_store_msg *message,
                               struct wall_time at)
 {
@@ -450,18 +483,15 @@ static enum err record_result(struct store *store, const struct capture_store_ms
     enum err err = execute(store, insert, NULL);
     if (err)
         return err;
-    sqlite3_stmt *update = prepared(store, CAPTURE_SET);
-    bind_id(update, 1, message->header.subject);
-    sqlite3_bind_int(update, 2, message->state);
-    sqlite3_bind_int(update, 3, message->problem);
-    sqlite3_bind_int(update, 4, message->gateway_reason);
-    sqlite3_bind_int64(update, 5, message->attempt);
-    sqlite3_bind_int64(update, 6, at.ns);
-    sqlite3_bind_int(update, 7, message->brand);
-    sqlite3_bind_int(update, 8, capture_state_is_end(message->state));
-    bind_text(update, 9, message->token);
-    bind_text(update, 10, message->order_ref);
-    return execute(store, update, NULL);
+    if (message->state != CAPTURE_UNKNOWN) {
+        sqlite3_stmt *close_intents = prepared(store, INTENT_CLOSE);
+        bind_id(close_intents, 1, message->header.subject);
+        sqlite3_bind_int64(close_intents, 2, message->attempt);
+        err = execute(store, close_intents, NULL);
+        if (err)
+            return err;
+    }
+    return set_capture(store, message, at);
 }
 
 static enum err insert_unknown(struct store *store, const struct capture_store_msg *message,
@@ -512,11 +542,12 @@ enum err store_record(struct store *store, const struct capture_store_msg *messa
     return err;
 }
 
-enum err store_intents_open(struct store *store, struct store_intent *intents, size_t capacity, size_t *count)
+static enum err intents_read(struct store *store, uint64_t capture_id, struct store_intent *intents,
+                             size_t capacity, size_t *count)
 {
     sqlite3_stmt *select = prepared(store, INTENT_LIST_OPEN);
     sqlite3_bind_int64(select, 1, (sqlite3_int64)capacity);
-    sqlite3_bind_int(select, 2, CAPTURE_UNKNOWN);
+    bind_id(select, 2, capture_id);
     int code = SQLITE_DONE;
     *count = 0;
     while (*count < capacity && (code = sqlite3_step(select)) == SQLITE_ROW) {
@@ -529,5 +560,17 @@ enum err store_intents_open(struct store *store, struct store_intent *intents, s
         column_text(select, 4, intent->order_ref, sizeof(intent->order_ref));
     }
     sqlite3_reset(select);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : ERR_STORE;
+    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : told(store);
+}
+
+enum err store_intents_open(struct store *store, struct store_intent *intents, size_t capacity, size_t *count)
+{
+    return intents_read(store, 0, intents, capacity, count);
+}
+
+enum err store_intent_open_of(struct store *store, uint64_t capture_id, struct store_intent *intent)
+{
+    size_t count = 0;
+    enum err err = capture_id ? intents_read(store, capture_id, intent, 1, &count) : OK;
+    return !err && count == 0 ? ERR_NOT_FOUND : err;
 }

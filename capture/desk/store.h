@@ -81,8 +81,11 @@ MUST_USE enum err store_record(struct store *store, const struct capture_store_m
 /* The machine takes no further step by itself. UNKNOWN is none: it is asked about until it can be told. */
 bool capture_state_is_end(unsigned state);
 
-/* Intents that no result ended, oldest first. */
+/* Intents that no result ended, oldest first, of each capture the newest only. */
 MUST_USE enum err store_intents_open(struct store *store, struct store_intent *intents, size_t capacity,
                                      size_t *count);
+
+/* The one of this capture. ERR_NOT_FOUND, ERR_STORE. */
+MUST_USE enum err store_intent_open_of(struct store *store, uint64_t capture_id, struct store_intent *intent);
 
 #endif
