@@ -1,0 +1,196 @@
+/* The small parts of the room: forms, retry arithmetic, the wiping heap. */
+#include "gateway/form.h"
+#include "gateway/retry.h"
+#include "gateway/wipe_heap.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* --- forms --- */
+
+static void a_form_is_escaped_and_read_back(void **state)
+{
+    (void)state;
+    static const char value[] = "a b&c=d%+\xc3\xa4/[]~";
+    uint8_t bytes[256];
+    char *key, *read;
+    struct form_writer writer;
+    struct form_reader reader;
+    form_begin(&writer, bytes, sizeof(bytes) - 1);
+    form_text(&writer, "metadata[x]", value);
+    form_number(&writer, "n", -42);
+    form_digits(&writer, "d", (const uint8_t[]){0, 9, 5}, 3);
+    assert_int_equal(writer.err, OK);
+    form_read(&reader, (char *)bytes, writer.length);
+    assert_int_equal(form_next(&reader, &key, &read), OK);
+    assert_string_equal(key, "metadata[x]");
+    assert_string_equal(read, value);
+    assert_int_equal(form_next(&reader, &key, &read), OK);
+    assert_string_equal(read, "-42");
+    assert_int_equal(form_next(&reader, &key, &read), OK);
+    assert_string_equal(read, "095");
+    assert_int_equal(form_next(&reader, &key, &read), ERR_EMPTY);
+}
+
+static void a_form_that_does_not_fit_or_is_no_digit_is_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[8];
+    struct form_writer writer;
+    form_begin(&writer, bytes, sizeof(bytes));
+    form_text(&writer, "key", "toolong");
+    assert_int_equal(writer.err, ERR_FULL);
+    assert_true(writer.length <= sizeof(bytes));
+    form_begin(&writer, bytes, sizeof(bytes));
+    form_digits(&writer, "d", (const uint8_t[]){1, 10}, 2);
+    assert_int_equal(writer.err, ERR_RANGE);
+}
+
+static void forms_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *form;
+        enum err first;
+    } rows[] = {
+        {"", ERR_EMPTY},       {"&&&", ERR_EMPTY},      {"=x", ERR_SYNTAX},
+        {"a=%", ERR_SYNTAX},   {"a=%4", ERR_SYNTAX},    {"a=%4g", ERR_SYNTAX},
+        {"a=%00", ERR_SYNTAX}, {"%00=a", ERR_SYNTAX},   {"a", OK},
+        {"a=%41", OK},         {"a=%41%4", ERR_SYNTAX},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char bytes[32];
+        char *key, *value;
+        struct form_reader reader;
+        size_t length = strlen(rows[i].form);
+        memcpy(bytes, rows[i].form, length);
+        form_read(&reader, bytes, length);
+        assert_int_equal(form_next(&reader, &key, &value), rows[i].first);
+    }
+}
+
+/* --- retries --- */
+
+static void waits_grow_and_stop_at_retries_and_ceiling(void **state)
+{
+    (void)state;
+    const struct retry_policy policy = {.retries = 3, .wait_ms = 1000, .factor = 2, .ceiling_ms = 60000};
+    unsigned wait;
+    assert_true(retry_next(&policy, 1, 100, -1, &wait));
+    assert_int_equal(wait, 1000);
+    assert_true(retry_next(&policy, 2, 100, -1, &wait));
+    assert_int_equal(wait, 2000);
+    assert_true(retry_next(&policy, 3, 100, -1, &wait));
+    assert_int_equal(wait, 4000);
+    assert_false(retry_next(&policy, 4, 100, -1, &wait));
+    assert_true(retry_next(&policy, 1, 0, 5000, &wait)); /* the gateway asks for longer */
+    assert_int_equal(wait, 5000);
+    assert_true(retry_next(&policy, 1, 0, 10, &wait)); /* or for less: ours stands */
+    assert_int_equal(wait, 1000);
+    assert_false(retry_next(&policy, 1, 0, 60000, &wait));
+    assert_false(retry_next(&policy, 1, 58600, -1, &wait));
+    assert_true(retry_next(&policy, 1, 58500, -1, &wait));
+}
+
+static void a_factor_of_one_keeps_the_wait_and_no_retries_means_none(void **state)
+{
+    (void)state;
+    const struct retry_policy same = {.retries = 2, .wait_ms = 1000, .factor = 1, .ceiling_ms = 60000};
+    const struct retry_policy none = {.retries = 0, .wait_ms = 1000, .factor = 2, .ceiling_ms = 60000};
+    unsigned wait;
+    assert_true(retry_next(&same, 2, 0, -1, &wait));
+    assert_int_equal(wait, 1000);
+    assert_false(retry_next(&none, 1, 0, -1, &wait));
+}
+
+static void a_try_is_cut_at_the_ceiling(void **state)
+{
+    (void)state;
+    const struct retry_policy policy = {.retries = 2, .wait_ms = 1000, .factor = 2, .ceiling_ms = 60000};
+    assert_int_equal(retry_timeout_ms(&policy, 30000, 0), 30000);
+    assert_int_equal(retry_timeout_ms(&policy, 30000, 45000), 15000);
+    assert_int_equal(retry_timeout_ms(&policy, 30000, 60000), 0);
+    assert_int_equal(retry_timeout_ms(&policy, 30000, 70000), 0);
+}
+
+/* --- the heap --- */
+
+static void blocks_are_found_and_overwritten_only_while_they_live(void **state)
+{
+    (void)state;
+    char *block = wipe_heap_strdup("needle in a block");
+    assert_int_equal(wipe_heap_count_pattern("needle", 6), 1);
+    assert_false(wipe_heap_overwrite(block + 12, 10)); /* past its end */
+    assert_true(wipe_heap_overwrite(block, 6));
+    assert_int_equal(wipe_heap_count_pattern("needle", 6), 0);
+    wipe_heap_free(block);
+    char here[8] = "needle";
+    assert_false(wipe_heap_overwrite(here, 6)); /* not of this heap */
+    assert_string_equal(here, "needle");
+}
+
+static void a_block_that_moves_takes_its_bytes_along(void **state)
+{
+    (void)state;
+    struct wipe_heap_usage before = wipe_heap_usage();
+    char *block = wipe_heap_strdup("needle");
+    block = wipe_heap_realloc(block, 100000);
+    assert_string_equal(block, "needle");
+    assert_int_equal(wipe_heap_count_pattern("needle", 6), 1);
+    block = wipe_heap_realloc(block, 4);
+    assert_memory_equal(block, "need", 4);
+    assert_int_equal(wipe_heap_count_pattern("needle", 6), 0);
+    assert_null(wipe_heap_realloc(block, 0));
+    assert_int_equal(wipe_heap_usage().block_count, before.block_count);
+    assert_int_equal(wipe_heap_usage().live_bytes, before.live_bytes);
+}
+
+static void freed_bytes_are_overwritten(void **state)
+{
+    (void)state;
+    /* A freed block must not be read; what realloc leaves behind is seen through the block that takes its place. */
+    for (unsigned i = 0; i < 64; i++) {
+        char *block = wipe_heap_malloc(4096);
+        for (size_t k = 2048; k < 4000; k++)
+            assert_int_not_equal(block[k], 'N');
+        memset(block, 'N', 4096);
+        wipe_heap_free(block);
+    }
+}
+
+static void failing_allocations_fail_and_sizes_cannot_wrap(void **state)
+{
+    (void)state;
+    assert_null(wipe_heap_calloc(SIZE_MAX / 4, 8));
+    assert_null(wipe_heap_malloc(SIZE_MAX - 8));
+    wipe_heap_fail_after(1);
+    void *first = wipe_heap_malloc(1);
+    assert_non_null(first);
+    assert_null(wipe_heap_malloc(1));
+    assert_null(wipe_heap_realloc(first, 2)); /* the old one stays */
+    wipe_heap_fail_after(-1);
+    wipe_heap_free(first);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_form_is_escaped_and_read_back),
+        cmocka_unit_test(a_form_that_does_not_fit_or_is_no_digit_is_refused),
+        cmocka_unit_test(forms_that_are_none_are_refused),
+        cmocka_unit_test(waits_grow_and_stop_at_retries_and_ceiling),
+        cmocka_unit_test(a_factor_of_one_keeps_the_wait_and_no_retries_means_none),
+        cmocka_unit_test(a_try_is_cut_at_the_ceiling),
+        cmocka_unit_test(blocks_are_found_and_overwritten_only_while_they_live),
+        cmocka_unit_test(a_block_that_moves_takes_its_bytes_along),
+        cmocka_unit_test(freed_bytes_are_overwritten),
+        cmocka_unit_test(failing_allocations_fail_and_sizes_cannot_wrap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

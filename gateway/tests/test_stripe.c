@@ -1,0 +1,419 @@
+/* Stripe's connector row by row, without a network: what is said, and what each answer means. */
+#include "gateway/stripe.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NUMBER "4242424242424242"
+
+static struct connector_request request;
+static struct connector_verdict verdict;
+static struct gateway_tokenise_msg card;
+
+static struct connector_step make_step(enum connector_operation operation)
+{
+    struct connector_step step = {.operation = operation,
+                                  .capture_id = 0x10,
+                                  .call_id = 0x20,
+                                  .attempt = 2,
+                                  .amount_minor = 4250,
+                                  .currency = "EUR",
+                                  .token = "pm_token",
+                                  .order_ref = "pi_order"};
+    if (operation == CONNECTOR_TOKENISE) {
+        memset(&card, 0, sizeof(card));
+        card.number_length = 16;
+        for (size_t i = 0; i < 16; i++)
+            card.number[i] = (uint8_t)(NUMBER[i] - '0');
+        card.cvv_length = 3;
+        card.cvv[0] = 9;
+        card.expiry_month = 7;
+        card.expiry_year = 31;
+        step.card = &card;
+        step.token[0] = step.order_ref[0] = step.currency[0] = '\0';
+        step.amount_minor = 0;
+    }
+    return step;
+}
+
+static enum err build(const struct connector_step *step)
+{
+    static const struct connector_account account;
+    secret_free(request.body);
+    memset(&request, 0, sizeof(request));
+    assert_int_equal(secret_new(&request.body, CONNECTOR_BODY_BYTES - 64), OK);
+    return stripe_connector.build(&account, step, &request, &verdict);
+}
+
+static void body_is(const char *expected)
+{
+    assert_int_equal(secret_length(request.body), strlen(expected));
+    assert_memory_equal(secret_bytes(request.body), expected, strlen(expected));
+}
+
+static void each_step_is_said_as_the_reference_has_it(void **state)
+{
+    (void)state;
+    struct connector_step step = make_step(CONNECTOR_TOKENISE);
+    assert_int_equal(build(&step), OK);
+    assert_string_equal(request.path, "/v1/payment_methods");
+    assert_true(request.has_card);
+    body_is("type=card&card[number]=" NUMBER "&card[exp_month]=7&card[exp_year]=2031&card[cvc]=900");
+    assert_non_null(strstr(request.headers, "Idempotency-Key: cap_aaaaaaaaaaaaaaba-2-tokenise\n"));
+
+    step = make_step(CONNECTOR_CREATE);
+    assert_int_equal(build(&step), OK);
+    assert_string_equal(request.path, "/v1/payment_intents");
+    assert_false(request.has_card);
+    body_is("amount=4250&currency=eur&payment_method=pm_token&payment_method_types[]=card&"
+            "capture_method=automatic&confirm=false&metadata[channel]=ivr&metadata[source]=ivr_payment_flow&"
+            "metadata[call_id]=call_aaaaaaaaaaaaaaca&metadata[capture_id]=cap_aaaaaaaaaaaaaaba");
+
+    step = make_step(CONNECTOR_CONFIRM);
+    assert_int_equal(build(&step), OK);
+    assert_string_equal(request.path, "/v1/payment_intents/pi_order/confirm");
+    body_is("payment_method=pm_token&payment_method_options[card][moto]=true&error_on_requires_action=true");
+    assert_non_null(strstr(request.headers, "Idempotency-Key: cap_aaaaaaaaaaaaaaba-2-confirm\n"));
+
+    step = make_step(CONNECTOR_STATUS);
+    assert_int_equal(build(&step), OK);
+    assert_string_equal(request.method, "GET");
+    assert_string_equal(request.path, "/v1/payment_intents/pi_order");
+    body_is("");
+    assert_null(strstr(request.headers, "Idempotency-Key"));
+
+    step = make_step(CONNECTOR_ABANDON);
+    assert_int_equal(build(&step), OK);
+    assert_string_equal(request.path, "/v1/payment_intents/pi_order/cancel");
+    body_is("cancellation_reason=abandoned");
+}
+
+static void what_stripe_would_refuse_is_not_built(void **state)
+{
+    (void)state;
+    struct connector_step step = make_step(CONNECTOR_CREATE);
+    step.amount_minor = -1;
+    assert_int_equal(build(&step), ERR_RANGE);
+    step = make_step(CONNECTOR_CREATE);
+    step.amount_minor = LIMIT_AMOUNT_MINOR + 1;
+    assert_int_equal(build(&step), ERR_RANGE);
+    step = make_step(CONNECTOR_CREATE);
+    memcpy(step.currency, "eur", 4);
+    assert_int_equal(build(&step), ERR_RANGE);
+    step = make_step(CONNECTOR_CONFIRM);
+    step.order_ref[0] = '\0';
+    assert_int_equal(build(&step), ERR_RANGE);
+    step = make_step(CONNECTOR_STATUS);
+    memcpy(step.order_ref, "pi_a/b", 7);
+    assert_int_equal(build(&step), ERR_RANGE);
+}
+
+static const struct connector_verdict *hear(enum connector_operation operation, unsigned status,
+                                            const char *headers, const char *body)
+{
+    struct connector_step step = make_step(operation);
+    const struct connector_answer answer = {status, (const uint8_t *)body, strlen(body), headers};
+    step.card = NULL;
+    memset(&verdict, 0xee, sizeof(verdict));
+    stripe_connector.read(&step, &answer, &verdict);
+    return &verdict;
+}
+
+static void expect(enum gateway_outcome outcome, enum gateway_order_state state, enum gateway_reason reason)
+{
+    assert_string_equal(gateway_outcome_name(verdict.outcome), gateway_outcome_name(outcome));
+    assert_string_equal(gateway_reason_name(verdict.reason), gateway_reason_name(reason));
+    assert_int_equal(verdict.order_state, state);
+}
+
+#define INTENT(status)                                                                                       \
+    "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4250,\"currency\":\"eur\",\"status\":"    \
+    "\"" status "\"}"
+
+static void every_code_and_decline_code_has_its_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *code;
+        const char *decline_code; /* NULL: the answer has none */
+        enum gateway_reason reason;
+    } rows[] = {
+        {"card_declined", "insufficient_funds", REASON_INSUFFICIENT_FUNDS},
+        {"card_declined", "lost_card", REASON_LOST_OR_STOLEN},
+        {"card_declined", "stolen_card", REASON_LOST_OR_STOLEN},
+        {"card_declined", "pickup_card", REASON_LOST_OR_STOLEN},
+        {"card_declined", "expired_card", REASON_EXPIRED},
+        {"card_declined", "invalid_expiry_month", REASON_EXPIRED},
+        {"card_declined", "invalid_expiry_year", REASON_EXPIRED},
+        {"card_declined", "incorrect_cvc", REASON_WRONG_CVV},
+        {"card_declined", "invalid_cvc", REASON_WRONG_CVV},
+        {"card_declined", "incorrect_number", REASON_WRONG_NUMBER},
+        {"card_declined", "invalid_number", REASON_WRONG_NUMBER},
+        {"card_declined", "invalid_account", REASON_WRONG_NUMBER},
+        {"card_declined", "authentication_required", REASON_NEEDS_AUTHENTICATION},
+        {"card_declined", "card_velocity_exceeded", REASON_LIMIT},
+        {"card_declined", "withdrawal_count_limit_exceeded", REASON_LIMIT},
+        {"card_declined", "processing_error", REASON_PROCESSING_ERROR},
+        {"card_declined", "try_again_later", REASON_PROCESSING_ERROR},
+        {"card_declined", "issuer_not_available", REASON_PROCESSING_ERROR},
+        {"card_declined", "reenter_transaction", REASON_PROCESSING_ERROR},
+        {"expired_card", NULL, REASON_EXPIRED},
+        {"invalid_expiry_month", NULL, REASON_EXPIRED},
+        {"invalid_expiry_year", NULL, REASON_EXPIRED},
+        {"incorrect_cvc", NULL, REASON_WRONG_CVV},
+        {"invalid_cvc", NULL, REASON_WRONG_CVV},
+        {"incorrect_number", NULL, REASON_WRONG_NUMBER},
+        {"invalid_number", NULL, REASON_WRONG_NUMBER},
+        {"authentication_required", NULL, REASON_NEEDS_AUTHENTICATION},
+        {"payment_intent_authentication_failure", NULL, REASON_NEEDS_AUTHENTICATION},
+        {"card_decline_rate_limit_exceeded", NULL, REASON_LIMIT},
+        {"processing_error", NULL, REASON_PROCESSING_ERROR},
+        {"card_declined", "generic_decline", REASON_DECLINED},
+        {"card_declined", "do_not_honor", REASON_DECLINED},
+        {"card_declined", "fraudulent", REASON_DECLINED},
+        {"card_declined", NULL, REASON_DECLINED},
+        {"a_code_of_tomorrow", "and_its_decline", REASON_DECLINED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char body[256];
+        snprintf(body, sizeof(body), "{\"error\":{\"type\":\"card_error\",\"code\":\"%s\"%s%s%s}}",
+                 rows[i].code, rows[i].decline_code ? ",\"decline_code\":\"" : "",
+                 rows[i].decline_code ? rows[i].decline_code : "", rows[i].decline_code ? "\"" : "");
+        hear(CONNECTOR_CONFIRM, 402, "", body);
+        expect(GATEWAY_DECLINED, ORDER_NONE, rows[i].reason);
+        assert_int_equal(verdict.again, CONNECTOR_FINAL);
+        hear(CONNECTOR_TOKENISE, 402, "", body);
+        expect(GATEWAY_DECLINED, ORDER_NONE, rows[i].reason);
+    }
+}
+
+static void every_status_has_its_outcome(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *headers;
+        enum gateway_outcome confirm, create;
+        enum gateway_reason reason;
+        enum connector_again again;
+        int wait_ms;
+    } rows[] = {
+        {400, "", GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL, -1},
+        {401, "", GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL, -1},
+        {402, "", GATEWAY_FAILED, GATEWAY_FAILED, REASON_PROCESSING_ERROR, CONNECTOR_FINAL, -1},
+        {403, "", GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL, -1},
+        {404, "", GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL, -1},
+        {409, "", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN, -1},
+        {424, "", GATEWAY_FAILED, GATEWAY_FAILED, REASON_UNAVAILABLE, CONNECTOR_FINAL, -1},
+        {429, "retry-after: 3\n", GATEWAY_UNAVAILABLE, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE,
+         CONNECTOR_AGAIN, 3000},
+        {500, "", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN, -1},
+        {500, "idempotent-replayed: true\n", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE,
+         CONNECTOR_FINAL, -1},
+        {500, "stripe-should-retry: false\n", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE,
+         CONNECTOR_FINAL, -1},
+        {500, "idempotent-replayed: true\nstripe-should-retry: true\n", GATEWAY_NO_ANSWER,
+         GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN, -1},
+        {409, "stripe-should-retry: false\n", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE,
+         CONNECTOR_FINAL, -1},
+        {400, "stripe-should-retry: true\n", GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION,
+         CONNECTOR_FINAL, -1},
+        {502, "", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN, -1},
+        {503, "retry-after: 99999999\n", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE,
+         CONNECTOR_AGAIN, 3600000},
+        {504, "retry-after: soon\n", GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE,
+         CONNECTOR_AGAIN, -1},
+        {418, "", GATEWAY_NO_ANSWER, GATEWAY_FAILED, REASON_BAD_ANSWER, CONNECTOR_FINAL, -1},
+        {302, "location: https://elsewhere.invalid/\n", GATEWAY_NO_ANSWER, GATEWAY_FAILED, REASON_BAD_ANSWER,
+         CONNECTOR_FINAL, -1},
+    };
+    static const char *const error = "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"x\"}}";
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        hear(CONNECTOR_CONFIRM, rows[i].status, rows[i].headers, error);
+        expect(rows[i].confirm, ORDER_NONE, rows[i].reason);
+        assert_int_equal(verdict.again, rows[i].again);
+        assert_int_equal(verdict.wait_ms, rows[i].wait_ms);
+        hear(CONNECTOR_CREATE, rows[i].status, rows[i].headers, error);
+        expect(rows[i].create, ORDER_NONE, rows[i].reason);
+    }
+    hear(CONNECTOR_CONFIRM, 503, "", "<html>down</html>");
+    expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_UNAVAILABLE);
+    hear(CONNECTOR_CONFIRM, 403, "", "<html>a proxy's own page</html>");
+    expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+}
+
+static void every_state_of_an_intent_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum gateway_order_state state;
+        enum gateway_outcome confirm;
+        enum gateway_reason confirm_reason;
+    } rows[] = {
+        {INTENT("requires_payment_method"), ORDER_OPEN, GATEWAY_DECLINED, REASON_DECLINED},
+        {INTENT("requires_action"), ORDER_OPEN, GATEWAY_DECLINED, REASON_NEEDS_AUTHENTICATION},
+        {INTENT("processing"), ORDER_PENDING, GATEWAY_DONE, REASON_NONE},
+        {INTENT("requires_capture"), ORDER_PENDING, GATEWAY_DONE, REASON_NONE},
+        {INTENT("canceled"), ORDER_CANCELLED, GATEWAY_FAILED, REASON_PROCESSING_ERROR},
+        {INTENT("succeeded"), ORDER_SUCCEEDED, GATEWAY_DONE, REASON_NONE},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        hear(CONNECTOR_CONFIRM, 200, "", rows[i].body);
+        expect(rows[i].confirm, rows[i].state, rows[i].confirm_reason);
+        hear(CONNECTOR_STATUS, 200, "", rows[i].body);
+        assert_int_equal(verdict.outcome, GATEWAY_DONE);
+        assert_int_equal(verdict.order_state, rows[i].state);
+        hear(CONNECTOR_ABANDON, 200, "", rows[i].body);
+        assert_int_equal(verdict.outcome, rows[i].state == ORDER_CANCELLED ? GATEWAY_DONE : GATEWAY_FAILED);
+    }
+    hear(CONNECTOR_CONFIRM, 200, "", INTENT("requires_confirmation"));
+    expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+    hear(CONNECTOR_STATUS, 200, "", INTENT("a_state_of_tomorrow"));
+    expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+    hear(CONNECTOR_CREATE, 200, "", INTENT("requires_confirmation"));
+    expect(GATEWAY_DONE, ORDER_OPEN, REASON_NONE);
+    assert_string_equal(verdict.order_ref, "pi_order");
+    hear(CONNECTOR_CREATE, 200, "", INTENT("succeeded"));
+    expect(GATEWAY_FAILED, ORDER_NONE, REASON_BAD_ANSWER);
+}
+
+static void an_answer_about_something_else_is_a_bad_answer(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "",
+        "[]",
+        "null",
+        "{",
+        "{}",
+        "<html></html>",
+        "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4251,\"currency\":\"eur\",\"status\":"
+        "\"succeeded\"}",
+        "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":\"4250\",\"currency\":\"eur\","
+        "\"status\":\"succeeded\"}",
+        "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4250.0,\"currency\":\"eur\","
+        "\"status\":\"succeeded\"}",
+        "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4250,\"currency\":\"usd\",\"status\":"
+        "\"succeeded\"}",
+        "{\"id\":\"pi_another\",\"object\":\"payment_intent\",\"amount\":4250,\"currency\":\"eur\","
+        "\"status\":\"succeeded\"}",
+        "{\"id\":\"pi_order\",\"object\":\"charge\",\"amount\":4250,\"currency\":\"eur\",\"status\":"
+        "\"succeeded\"}",
+        "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4250,\"amount_received\":4249,"
+        "\"currency\":\"eur\","
+        "\"status\":\"succeeded\"}",
+        "{\"id\":\"pi_order\",\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4250,\"currency\":"
+        "\"eur\","
+        "\"status\":\"succeeded\"}",
+    };
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        hear(CONNECTOR_CONFIRM, 200, "", bodies[i]);
+        expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+        hear(CONNECTOR_STATUS, 200, "", bodies[i]);
+        expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+        hear(CONNECTOR_TOKENISE, 200, "", bodies[i]);
+        expect(GATEWAY_FAILED, ORDER_NONE, REASON_BAD_ANSWER);
+    }
+}
+
+static void a_card_number_sent_back_is_no_token(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {
+        "pm_" NUMBER,
+        "pm_4242-4242-4242-4242",
+        "pm_x4242_4242_4242_4242",
+        NUMBER,
+        "pm_",
+        "pi_other",
+        "pm_a b",
+        "pm_a\\u0000b",
+        "pm_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    char body[256];
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        snprintf(body, sizeof(body), "{\"object\":\"payment_method\",\"type\":\"card\",\"id\":\"%s\"}",
+                 ids[i]);
+        hear(CONNECTOR_TOKENISE, 200, "", body);
+        expect(GATEWAY_FAILED, ORDER_NONE, REASON_BAD_ANSWER);
+        assert_string_equal(verdict.token, "");
+    }
+    hear(CONNECTOR_TOKENISE, 200, "",
+         "{\"object\":\"payment_method\",\"type\":\"card\",\"id\":\"pm_1Nv0FGQ9RKHgCVdK\"}");
+    expect(GATEWAY_DONE, ORDER_NONE, REASON_NONE);
+    assert_string_equal(verdict.token, "pm_1Nv0FGQ9RKHgCVdK");
+}
+
+#define ERROR_WITH(type, code, intent)                                                                       \
+    "{\"error\":{\"type\":\"" type "\",\"code\":\"" code "\",\"payment_intent\":" intent "}}"
+
+static void an_error_that_names_the_order_is_read_to_the_end(void **state)
+{
+    (void)state;
+    hear(CONNECTOR_CONFIRM, 402, "",
+         ERROR_WITH("card_error", "card_declined", INTENT("requires_payment_method")));
+    expect(GATEWAY_DECLINED, ORDER_OPEN, REASON_DECLINED);
+    hear(CONNECTOR_CONFIRM, 400, "",
+         ERROR_WITH("invalid_request_error", "payment_intent_unexpected_state", INTENT("succeeded")));
+    expect(GATEWAY_DONE, ORDER_SUCCEEDED, REASON_NONE);
+    hear(CONNECTOR_ABANDON, 400, "",
+         ERROR_WITH("invalid_request_error", "payment_intent_unexpected_state", INTENT("succeeded")));
+    expect(GATEWAY_FAILED, ORDER_SUCCEEDED, REASON_NONE);
+    hear(CONNECTOR_ABANDON, 400, "",
+         ERROR_WITH("invalid_request_error", "payment_intent_unexpected_state", INTENT("canceled")));
+    expect(GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE);
+    hear(CONNECTOR_CONFIRM, 402, "",
+         ERROR_WITH("card_error", "card_declined", "{\"id\":\"pi_another\",\"object\":\"payment_intent\"}"));
+    expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+    hear(CONNECTOR_STATUS, 404, "",
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"resource_missing\"}}");
+    expect(GATEWAY_DONE, ORDER_UNKNOWN_TO_GATEWAY, REASON_NONE);
+    hear(CONNECTOR_STATUS, 404, "", "<html>no such page</html>");
+    expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+}
+
+static void live_keys_are_recognised(void **state)
+{
+    (void)state;
+    assert_true(stripe_connector.key_is_live((const uint8_t *)"sk_live_x", 9));
+    assert_true(stripe_connector.key_is_live((const uint8_t *)"rk_live_x", 9));
+    assert_false(stripe_connector.key_is_live((const uint8_t *)"sk_test_x", 9));
+    assert_false(stripe_connector.key_is_live((const uint8_t *)"sk_l", 4));
+}
+
+static void a_key_that_would_break_the_header_is_refused(void **state)
+{
+    (void)state;
+    struct connector_step step = make_step(CONNECTOR_STATUS);
+    assert_int_equal(build(&step), OK);
+    size_t before = request.header_length;
+    assert_int_equal(stripe_connector.authorise((const uint8_t *)"sk_a\nX: y", 9, &request), ERR_SYNTAX);
+    assert_int_equal(request.header_length, before);
+    assert_int_equal(stripe_connector.authorise((const uint8_t *)"sk_a", 4, &request), OK);
+    assert_non_null(strstr(request.headers, "\nAuthorization: Bearer sk_a\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_step_is_said_as_the_reference_has_it),
+        cmocka_unit_test(what_stripe_would_refuse_is_not_built),
+        cmocka_unit_test(every_code_and_decline_code_has_its_reason),
+        cmocka_unit_test(every_status_has_its_outcome),
+        cmocka_unit_test(every_state_of_an_intent_is_known),
+        cmocka_unit_test(an_answer_about_something_else_is_a_bad_answer),
+        cmocka_unit_test(a_card_number_sent_back_is_no_token),
+        cmocka_unit_test(an_error_that_names_the_order_is_read_to_the_end),
+        cmocka_unit_test(live_keys_are_recognised),
+        cmocka_unit_test(a_key_that_would_break_the_header_is_refused),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    secret_free(request.body);
+    return failed;
+}

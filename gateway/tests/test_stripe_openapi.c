@@ -1,0 +1,235 @@
+/* Every request the Stripe connector makes, shown to a server that refuses whatever Stripe's own OpenAPI description
+ * does not allow. The server is openapi-strict.js from the shared folder (TONEGATE_SHARED, default ../shared beside the
+ * repository) and needs node; without one of them the test says so and is skipped. */
+#include "gateway/stripe.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SKIPPED 77
+
+static char shared[512];
+static char modules[512];
+static pid_t peer = -1;
+static in_port_t port;
+
+/* --- the peer --- */
+
+static int run(const char *const *arguments, const char *folder)
+{
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (folder && chdir(folder) != 0)
+            _exit(127);
+        (void)!freopen("/dev/null", "w", stdout);
+        execvp(arguments[0], (char *const *)(uintptr_t)arguments);
+        _exit(127);
+    }
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+static int left_out(const char *why)
+{
+    printf("skipped: %s\n", why);
+    return SKIPPED;
+}
+
+static int find_parts(void)
+{
+    const char *given = getenv("TONEGATE_SHARED");
+    char path[600];
+    snprintf(shared, sizeof(shared), "%s",
+             given ? given : "../shared"); /* tests run in the repository's root */
+    snprintf(path, sizeof(path), "%s/peers/openapi-strict.js", shared);
+    if (access(path, R_OK) != 0)
+        return left_out("no peers/openapi-strict.js in TONEGATE_SHARED");
+    snprintf(path, sizeof(path), "%s/specs/stripe-slim.json", shared);
+    if (access(path, R_OK) != 0)
+        return left_out("no specs/stripe-slim.json in TONEGATE_SHARED");
+    if (run((const char *const[]){"node", "--version", NULL}, NULL) != 0)
+        return left_out("no node");
+    snprintf(modules, sizeof(modules), "%s", TEST_NODE_FOLDER);
+    mkdir(modules, 0755);
+    snprintf(path, sizeof(path), "%s/node_modules/express-openapi-validator/package.json", modules);
+    if (access(path, R_OK) != 0 &&
+        (run((const char *const[]){"npm", "install", "--no-audit", "--no-fund", "--silent", "express",
+                                   "express-openapi-validator", NULL},
+             modules) != 0 ||
+         access(path, R_OK) != 0))
+        return left_out("npm cannot install express and express-openapi-validator");
+    return 0;
+}
+
+static in_port_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) != 0)
+        exit(1);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static int start_peer(void **state)
+{
+    char script[600], spec[600], number[8], copy[600];
+    char line[64] = "";
+    int ends[2];
+    (void)state;
+    port = free_port();
+    snprintf(number, sizeof(number), "%u", port);
+    snprintf(script, sizeof(script), "%s/peers/openapi-strict.js", shared);
+    snprintf(spec, sizeof(spec), "%s/specs/stripe-slim.json", shared);
+    /* node looks for modules beside the script */
+    snprintf(copy, sizeof(copy), "%s/openapi-strict.js", modules);
+    assert_int_equal(run((const char *const[]){"cp", script, copy, NULL}, NULL), 0);
+    assert_int_equal(pipe(ends), 0);
+    peer = fork();
+    if (peer == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(ends[1], STDOUT_FILENO);
+        execlp("node", "node", copy, spec, number, NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    struct pollfd ready = {ends[0], POLLIN, 0};
+    assert_int_equal(poll(&ready, 1, 30000), 1);
+    assert_true(read(ends[0], line, sizeof(line) - 1) > 0);
+    assert_memory_equal(line, "up ", 3);
+    return 0;
+}
+
+static int stop_peer(void **state)
+{
+    (void)state;
+    kill(peer, SIGTERM);
+    waitpid(peer, NULL, 0);
+    return 0;
+}
+
+/* --- one request --- */
+
+/* The peer speaks plain HTTP, our client only HTTPS: what is judged here is what the connector wrote. */
+static unsigned send_raw(const struct connector_request *request, const void *body, size_t length,
+                         char *answer, size_t capacity)
+{
+    char head[4096];
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    int size = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n",
+                        request->method, request->path);
+    for (const char *line = request->headers; *line; line = strchr(line, '\n') + 1)
+        size +=
+            snprintf(head + size, sizeof(head) - (size_t)size, "%.*s\r\n", (int)strcspn(line, "\n"), line);
+    size += snprintf(head + size, sizeof(head) - (size_t)size, "Content-Length: %zu\r\n\r\n", length);
+    assert_int_equal(write(fd, head, (size_t)size), size);
+    assert_int_equal(write(fd, body, length), length);
+    size_t got = 0;
+    ssize_t count;
+    while (got < capacity - 1 && (count = read(fd, answer + got, capacity - 1 - got)) > 0)
+        got += (size_t)count;
+    answer[got] = '\0';
+    close(fd);
+    unsigned status = 0;
+    assert_int_equal(sscanf(answer, "HTTP/1.1 %u", &status), 1);
+    return status;
+}
+
+static void build(enum connector_operation operation, struct connector_request *request)
+{
+    static const struct connector_account account;
+    struct connector_verdict verdict;
+    struct gateway_tokenise_msg card = {.number_length = 16,
+                                        .number = {4, 2, 4, 2, 4, 2, 4, 2, 4, 2, 4, 2, 4, 2, 4, 2},
+                                        .cvv_length = 3,
+                                        .cvv = {1, 2, 3},
+                                        .expiry_month = 2,
+                                        .expiry_year = 33};
+    struct connector_step step = {.operation = operation,
+                                  .capture_id = 1,
+                                  .call_id = 2,
+                                  .attempt = 1,
+                                  .amount_minor = 1999,
+                                  .currency = "GBP",
+                                  .token = "pm_token",
+                                  .order_ref = "pi_order",
+                                  .card = &card};
+    if (operation == CONNECTOR_TOKENISE)
+        step.token[0] = '\0';
+    memset(request, 0, sizeof(*request));
+    assert_int_equal(secret_new(&request->body, CONNECTOR_BODY_BYTES - 64), OK);
+    assert_int_equal(stripe_connector.build(&account, &step, request, &verdict), OK);
+    assert_int_equal(stripe_connector.authorise((const uint8_t *)"sk_test_x", 9, request), OK);
+}
+
+static void every_request_fits_stripes_own_description(void **state)
+{
+    (void)state;
+    for (int operation = 0; operation < CONNECTOR_OPERATIONS; operation++) {
+        struct connector_request request;
+        char answer[8192];
+        build((enum connector_operation)operation, &request);
+        unsigned status = send_raw(&request, secret_bytes(request.body), secret_length(request.body), answer,
+                                   sizeof(answer));
+        if (status != 200)
+            print_error("%s: %s\n", connector_operation_name((enum connector_operation)operation), answer);
+        assert_int_equal(status, 200);
+        secret_free(request.body);
+    }
+}
+
+static void the_peer_does_refuse_what_the_description_does_not_allow(void **state)
+{
+    (void)state;
+    static const struct {
+        enum connector_operation operation;
+        const char *body;
+    } rows[] = {
+        {CONNECTOR_CREATE, "amount=19.99&currency=usd"},
+        {CONNECTOR_CREATE, "amount=5000"},
+        {CONNECTOR_CREATE, "amount=5000&currency=usd&a_field_of_ours=1"},
+        {CONNECTOR_ABANDON, "cancellation_reason=because"},
+        {CONNECTOR_CONFIRM, "amount=5000"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct connector_request request;
+        char answer[8192];
+        build(rows[i].operation, &request);
+        unsigned status = send_raw(&request, rows[i].body, strlen(rows[i].body), answer, sizeof(answer));
+        if (status != 400)
+            print_error("%s was let through: %s\n", rows[i].body, answer);
+        assert_int_equal(status, 400);
+        secret_free(request.body);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_request_fits_stripes_own_description),
+        cmocka_unit_test(the_peer_does_refuse_what_the_description_does_not_allow),
+    };
+    int skipped = find_parts();
+    return skipped ? skipped : cmocka_run_group_tests(tests, start_peer, stop_peer);
+}
