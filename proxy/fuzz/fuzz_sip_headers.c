@@ -13,15 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 static struct config config;
 static osip_message_t *begun;
 
-static void quiet(const char *file, int line, osip_trace_level_t level, const char *format, va_list arguments)
-{
-    (void)file;
-    (void)line;
-    (void)level;
-    (void)format;
-    (void)arguments;
-}
-
 static void begin(void)
 {
     static const char TEXT[] =
@@ -29,8 +20,7 @@ static void begin(void)
         "From: <sip:192.0.2.1>;tag=o\r\nTo: <sip:192.0.2.2>\r\nCall-ID: o\r\n"
         "CSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n";
     struct sip_guard_verdict verdict;
-    osip_trace_initialize_func(TRACE_LEVEL0, quiet);
-    parser_init();
+    sip_headers_start();
     snprintf(config.sip.crossing_headers[0], LIMIT_NAME_BYTES, "X-Order");
     config.sip.crossing_header_count = 1;
     sip_guard_check(TEXT, sizeof(TEXT) - 1, false, &verdict);

@@ -32,9 +32,12 @@
 #define SIP_HEADERS_MAX_FORWARDS 70
 #define SIP_HEADERS_USER_BYTES   256
 
+/* Starts the library, once and before any thread. Its own tracing is switched off: it prints pieces of messages. */
+void sip_headers_start(void);
+
 /* The one way into libosip2: parses a message that sip_guard_check() passed, from a copy with zeroed slack behind it,
  * and compares what the library understood with what the guard saw. `message` and `verdict` as of that check. *out is
- * freed with osip_message_free(). parser_init() must have been called once.
+ * freed with osip_message_free(). After sip_headers_start().
  * ERR_SYNTAX (the library refuses: answer 400 by sip_guard_answer), ERR_MEMORY. */
 MUST_USE enum err sip_headers_parse(const char *message, const struct sip_guard_verdict *verdict,
                                     osip_message_t **out);

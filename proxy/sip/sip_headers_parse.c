@@ -3,11 +3,28 @@
 #include "proxy/sip/sip_guard_priv.h"
 #include "proxy/sip/sip_headers.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SLACK_BYTES 64
+
+static void trace_nothing(const char *file, int line, osip_trace_level_t level, const char *format,
+                          va_list arguments)
+{
+    (void)file;
+    (void)line;
+    (void)level;
+    (void)format;
+    (void)arguments;
+}
+
+void sip_headers_start(void)
+{
+    osip_trace_initialize_func(TRACE_LEVEL0, trace_nothing);
+    parser_init();
+}
 
 static bool text_equals(struct sip_text text, const char *other)
 {

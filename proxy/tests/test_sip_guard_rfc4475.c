@@ -113,6 +113,6 @@ int main(void)
         cmocka_unit_test(every_message_gets_its_verdict),
         cmocka_unit_test(a_wrong_row_is_noticed),
     };
-    parser_init();
+    sip_headers_start();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

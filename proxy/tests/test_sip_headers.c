@@ -79,6 +79,13 @@ static char *crossed(const char *text, int status, enum err expected)
     return written;
 }
 
+/* osip_free() is a macro that evaluates its argument twice. */
+static void expect_error(const char *in, enum err expected)
+{
+    char *out = crossed(in, 0, expected);
+    osip_free(out);
+}
+
 static void expect_line(const char *in, const char *line, bool is_there)
 {
     char *out = crossed(in, 0, OK);
@@ -119,8 +126,8 @@ static void a_user_that_is_there_stays(void **state)
 static void control_characters_behind_escapes_do_not_cross(void **state)
 {
     (void)state;
-    osip_free(crossed(HEAD("INVITE") "From: <sip:a%0d%0aX-Evil:%201@host>;tag=a\r\nTo: <sip:host>\r\n\r\n", 0,
-                      ERR_SYNTAX));
+    expect_error(HEAD("INVITE") "From: <sip:a%0d%0aX-Evil:%201@host>;tag=a\r\nTo: <sip:host>\r\n\r\n",
+                 ERR_SYNTAX);
     expect_line(INVITE("P-Asserted-Identity: <sip:a%0d%0aX-Evil:%201@host>\r\n"), "Evil", false);
 }
 
@@ -131,7 +138,7 @@ static void hops_are_counted_down(void **state)
     expect_line(INVITE("Max-Forwards: 1\r\n"), "Max-Forwards: 0\r\n", true);
     expect_line(INVITE("Max-Forwards: 070\r\n"), "Max-Forwards: 69\r\n", true);
     expect_line(INVITE("Max-Forwards: 255\r\n"), "Max-Forwards: 70\r\n", true);
-    osip_free(crossed(INVITE("Max-Forwards: 0\r\n"), 0, ERR_REFUSED));
+    expect_error(INVITE("Max-Forwards: 0\r\n"), ERR_REFUSED);
 }
 
 static void what_both_sides_can_is_allowed(void **state)
@@ -437,6 +444,6 @@ int main(void)
         cmocka_unit_test(no_name_off_the_list_ever_crosses),
         cmocka_unit_test(a_smuggled_name_would_be_noticed),
     };
-    parser_init();
+    sip_headers_start();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
