@@ -8,8 +8,9 @@
 
 #define FIT            160 /* samples that the model is fitted to: 20 ms */
 #define ON_MIN         194 /* a shorter tone is no key: 24.25 ms, Q.24 §4 lets 23 ms be refused */
-#define END_SLACK      5   /* samples by which the tone's end may seem to lie before now */
-#define SEGMENT        32  /* 4 ms: the tone must be there in each */
+#define END_SLACK      5
+#define EDGE_BIAS      0.3f /* against noise that by chance prolongs the tone */
+#define SEGMENT        32   /* 4 ms: the tone must be there in each */
 #define DETUNE_MAX     0.0235f
 #define TWIST_MAX_DB   10.5f
 #define LEVEL_MIN_DBM0 (-36.0f)
@@ -131,7 +132,7 @@ static float coarse_omega(const float *x, uint16_t hz)
     double re = c[1] * cos(turn) - s[1] * sin(turn);
     double im = s[1] * cos(turn) + c[1] * sin(turn);
     double phase = atan2(im * c[0] - re * s[0], re * c[0] + im * s[0]);
-    return omega + (float)(phase / half);
+    return omega - (float)(phase / half); /* cosine + i sine turns backwards */
 }
 
 /* One Gauss-Newton step of both frequencies, all four amplitudes and their derivatives fitted together. Even and odd
@@ -261,7 +262,7 @@ static bool fit_model(const float *look, struct model *model)
     model->tone[1].omega = coarse_omega(x, tone_bank_hz[4 + model->column]);
     if (!is_tuned(model, 2 * DETUNE_MAX))
         return false;
-    for (int step = 0; step < 2; step++) {
+    for (int step = 0; step < 3; step++) {
         if (!refine(x, model))
             return false;
     }
@@ -318,7 +319,7 @@ static void edges_of(const struct gain *gain, int earliest, int *onset, int *end
     int middle = DECISION_LOOK - FIT / 2;
     *onset = middle;
     for (int i = middle - 1; i >= earliest; i--) {
-        sum += gain->gained[i];
+        sum += gain->gained[i] - EDGE_BIAS * gain->own[i];
         if (sum > best) {
             best = sum;
             *onset = i;
@@ -328,7 +329,7 @@ static void edges_of(const struct gain *gain, int earliest, int *onset, int *end
     best = 0;
     *end = middle;
     for (int i = middle; i < DECISION_LOOK; i++) {
-        sum += gain->gained[i];
+        sum += gain->gained[i] - EDGE_BIAS * gain->own[i];
         if (sum >= best) {
             best = sum;
             *end = i + 1;

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#define FAR_LOOKAHEAD 144 /* samples */
+
 static const char letters[] = "0123456789*#ABCD"; /* RFC 4733 §3.2 */
 static const uint8_t keys_by_place[DTMF_KEYS] = {1, 2, 3, 12, 4, 5, 6, 13, 7, 8, 9, 14, 10, 0, 11, 15};
 
@@ -49,11 +51,13 @@ size_t dtmf_detector_size(void)
     return sizeof(struct dtmf_detector);
 }
 
-void dtmf_detector_init(struct dtmf_detector *detector)
+void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_samples)
 {
     memset(detector, 0, sizeof(*detector));
     detector->bank = tone_bank_choose(dsp_cpu_flags());
-    suspicion_init(&detector->suspicion);
+    suspicion_init(&detector->suspicion,
+                   lookahead_samples >= FAR_LOOKAHEAD ? SUSPICION_IN_18_MS : SUSPICION_IN_9_MS);
+    suspicion_set_strict(&detector->suspicion, lookahead_samples == 0);
     decision_init(&detector->decision);
 }
 

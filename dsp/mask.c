@@ -69,7 +69,7 @@ enum err mask_init(struct mask *mask, const struct mask_options *options)
         return ERR_RANGE;
     memset(mask, 0, sizeof(*mask));
     mask->options = *options;
-    dtmf_detector_init(&mask->detector);
+    dtmf_detector_init(&mask->detector, options->lookahead_samples);
     comfort_noise_init(&mask->noise, options->noise_seed);
     spandsp_detector_init(reference_of(mask));
     mask->beep_from = INT64_MIN / 2;

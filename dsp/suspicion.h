@@ -30,7 +30,16 @@ struct suspicion {
     struct suspicion_spectrum four[SUSPICION_RING];
     uint64_t block_count;
     uint64_t deaf_until_block; /* windows that reach back before this block are not asked: they hold a gap */
+    uint8_t haste;             /* enum suspicion_haste */
     bool is_strict;
+};
+
+/* How soon the answer is needed. Long windows tell speech from tones far better than short ones, so whoever has the time
+ * should take it. */
+enum suspicion_haste {
+    SUSPICION_IN_18_MS, /* look-ahead of 18 ms and more */
+    SUSPICION_IN_9_MS,  /* less: as fast as can be */
+    SUSPICION_HASTES
 };
 
 struct suspicion_hit {
@@ -42,7 +51,7 @@ struct suspicion_hit {
 };
 
 /* Starts, or starts again: all history is overwritten. */
-void suspicion_init(struct suspicion *suspicion);
+void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste);
 
 /* Lower thresholds while a field is being keyed. */
 void suspicion_set_strict(struct suspicion *suspicion, bool is_strict);
@@ -57,11 +66,11 @@ void suspicion_skip(struct suspicion *suspicion);
  * thresholds are not applied. */
 void suspicion_shares(const struct suspicion *suspicion, float shares[SUSPICION_WINDOWS]);
 
-/* Length in blocks and threshold of each window. */
+/* Length of each window, and the share of its energy that a pair must explain; over 1: never asked. */
 struct suspicion_window {
     uint8_t blocks;
-    float share_min;        /* between fields */
-    float share_min_strict; /* while a field is being keyed */
+    float share_min[SUSPICION_HASTES];
+    float share_min_strict[SUSPICION_HASTES]; /* while a field is being keyed */
 };
 extern const struct suspicion_window suspicion_windows[SUSPICION_WINDOWS];
 

@@ -1,0 +1,317 @@
+/* What is heard as a key and what is not: ITU-T Q.24 and the figures that the house promises. */
+#include "dsp/dtmf_detector.h"
+
+#include "dsp/tests/cmocka_all.h"
+#include "testvectors/masked_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct masked_run_result run(struct masked_run_options options)
+{
+    struct masked_run_result result;
+    assert_int_equal(masked_run(&options, &result), OK);
+    return result;
+}
+
+static void every_press_of_the_region_is_heard_once(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 1500;
+    struct masked_run_result result = run(options);
+    assert_int_equal(result.heard, result.presses);
+    assert_int_equal(result.wrong + result.extra, 0);
+    assert_true(masked_run_latency(&result, 0.5) <= 25.0f);
+    assert_true(masked_run_latency(&result, 0.99) <= 27.0f);
+    assert_true(masked_run_latency(&result, 0) >= 22.0f);
+    masked_run_free(&result);
+}
+
+static void reverse_twist_of_8_db_is_heard(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 500;
+    options.twist_min_db = options.twist_max_db = -8;
+    struct masked_run_result result = run(options);
+    assert_int_equal(result.heard, result.presses);
+    masked_run_free(&result);
+}
+
+static void noise_at_10_db_does_not_deafen(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 500;
+    options.snr_min_db = options.snr_max_db = 10;
+    options.tone_min_ms = options.tone_max_ms = 50;
+    struct masked_run_result result = run(options);
+    assert_true(result.heard * 1000 >= result.presses * 995);
+    assert_int_equal(result.wrong + result.extra, 0);
+    masked_run_free(&result);
+}
+
+static size_t reports_of_length(unsigned tone_ms)
+{
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 400;
+    options.tone_min_ms = options.tone_max_ms = tone_ms;
+    struct masked_run_result result = run(options);
+    size_t reports = result.heard + result.wrong + result.extra;
+    masked_run_free(&result);
+    return reports;
+}
+
+static void tones_of_23_ms_are_refused_and_of_28_accepted(void **state)
+{
+    (void)state;
+    assert_int_equal(reports_of_length(20), 0);
+    assert_int_equal(reports_of_length(22), 0);
+    assert_int_equal(reports_of_length(23), 0);
+    assert_int_equal(reports_of_length(28), 400);
+}
+
+static size_t reports_when_detuned(double low, double high)
+{
+    size_t reports = 0;
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    dtmf_detector_init(detector, 0);
+    for (uint8_t key = 0; key < DTMF_KEYS; key++) {
+        float sum[1600] = {0};
+        int16_t pcm[1600];
+        struct tone_press press = {.key = key,
+                                   .level_low_dbm0 = -10,
+                                   .level_high_dbm0 = -10,
+                                   .detune_low = (float)low,
+                                   .detune_high = (float)high};
+        tone_source_press(sum, 200, 480, &press);
+        tone_source_finish(sum, pcm, 1600, TONE_LINE_ULAW);
+        for (size_t at = 0; at < 1600; at += 160) {
+            struct dtmf_heard heard;
+            assert_int_equal(dtmf_detector_feed(detector, pcm + at, 160, &heard), OK);
+            for (size_t i = 0; i < heard.edge_count; i++)
+                reports += heard.edges[i].kind == DTMF_EDGE_ON;
+        }
+    }
+    dtmf_detector_wipe(detector);
+    free(detector);
+    return reports;
+}
+
+static void tones_off_by_1_8_percent_are_heard_and_by_3_are_not(void **state)
+{
+    (void)state;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        assert_int_equal(reports_when_detuned(sign * 0.018, sign * 0.018), 16);
+        assert_int_equal(reports_when_detuned(sign * 0.018, -sign * 0.018), 16);
+        assert_int_equal(reports_when_detuned(sign * 0.030, 0), 0);
+        assert_int_equal(reports_when_detuned(0, sign * 0.030), 0);
+        assert_int_equal(reports_when_detuned(sign * 0.035, sign * 0.035), 0);
+    }
+}
+
+/* Two bursts of the same key with a pause between them; returns how often it is reported. */
+static size_t reports_of_two(unsigned first_ms, unsigned pause_ms, unsigned second_ms, uint64_t seed)
+{
+    struct tone_random random;
+    tone_random_seed(&random, seed);
+    size_t count = 800 + (first_ms + pause_ms + second_ms) * 8 + 800;
+    float *sum = calloc(count, sizeof(*sum));
+    int16_t *pcm = calloc(count, sizeof(*pcm));
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_true(sum && pcm && detector);
+    dtmf_detector_init(detector, 0);
+    struct tone_press press = tone_source_random_press(&random, -12, (float)(seed % 13) - 6, 0.015f);
+    size_t from = 400 + tone_random_below(&random, 64);
+    tone_source_press(sum, from, first_ms * 8, &press);
+    tone_source_press(sum, from + (first_ms + pause_ms) * 8, second_ms * 8, &press);
+    tone_source_noise(&random, sum, count, -35);
+    tone_source_finish(sum, pcm, count, TONE_LINE_ALAW);
+    size_t reports = 0;
+    for (size_t at = 0; at + 80 <= count; at += 80) {
+        struct dtmf_heard heard;
+        assert_int_equal(dtmf_detector_feed(detector, pcm + at, 80, &heard), OK);
+        for (size_t i = 0; i < heard.edge_count; i++)
+            reports += heard.edges[i].kind == DTMF_EDGE_ON;
+    }
+    free(detector);
+    free(pcm);
+    free(sum);
+    return reports;
+}
+
+static void an_interruption_of_10_ms_does_not_split_a_key(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 200; seed++)
+        assert_int_equal(reports_of_two(45, 10, 45, seed), 1);
+}
+
+static void a_pause_of_20_ms_makes_two_keys_of_one(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 200; seed++)
+        assert_int_equal(reports_of_two(40, 20, 40, seed), 2);
+}
+
+static bool is_same_edge(const struct dtmf_edge *a, const struct dtmf_edge *b)
+{
+    return a->kind == b->kind && a->key == b->key && a->onset_sample == b->onset_sample &&
+           a->reported_sample == b->reported_sample && a->level_low_dbm0 == b->level_low_dbm0 &&
+           a->level_high_dbm0 == b->level_high_dbm0 && a->twist_db == b->twist_db;
+}
+
+struct log {
+    struct dtmf_edge edges[400];
+    size_t count;
+};
+
+static void feed_in_pieces(const int16_t *pcm, size_t count, size_t piece, uint64_t seed, struct log *log)
+{
+    struct tone_random random;
+    tone_random_seed(&random, seed);
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    dtmf_detector_init(detector, 160);
+    memset(log, 0, sizeof(*log));
+    for (size_t at = 0; at < count;) {
+        size_t take = piece ? piece : 1 + tone_random_below(&random, DTMF_FRAME_MAX);
+        take = take < count - at ? take : count - at;
+        struct dtmf_heard heard;
+        assert_int_equal(dtmf_detector_feed(detector, pcm + at, take, &heard), OK);
+        for (size_t i = 0; i < heard.edge_count; i++)
+            log->edges[log->count++] = heard.edges[i];
+        at += take;
+    }
+    free(detector);
+}
+
+static void the_answers_do_not_depend_on_the_framing(void **state)
+{
+    (void)state;
+    static float sum[160000];
+    static int16_t pcm[160000];
+    struct tone_random random;
+    tone_random_seed(&random, 77);
+    for (size_t at = 500; at + 1200 < 160000; at += 1000 + tone_random_below(&random, 300)) {
+        struct tone_press press = tone_source_random_press(&random, -10, 3, 0.015f);
+        tone_source_press(sum, at, 320 + tone_random_below(&random, 200), &press);
+    }
+    tone_source_noise(&random, sum, 160000, -38);
+    tone_source_finish(sum, pcm, 160000, TONE_LINE_ULAW);
+    static struct log reference;
+    static struct log other;
+    feed_in_pieces(pcm, 160000, 160, 0, &reference);
+    assert_true(reference.count > 200);
+    static const size_t pieces[] = {1, 7, 8, 15, 16, 17, 80, 240, 479, 480, 0};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        feed_in_pieces(pcm, 160000, pieces[i], i, &other);
+        assert_int_equal(other.count, reference.count);
+        for (size_t k = 0; k < reference.count; k++)
+            assert_true(is_same_edge(&other.edges[k], &reference.edges[k]));
+    }
+}
+
+static void a_lost_packet_does_not_split_a_key(void **state)
+{
+    (void)state;
+    float sum[3200] = {0};
+    int16_t pcm[3200];
+    struct tone_press press = {.key = 5, .level_low_dbm0 = -10, .level_high_dbm0 = -8};
+    tone_source_press(sum, 300, 1200, &press);
+    tone_source_finish(sum, pcm, 3200, TONE_LINE_ULAW);
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    dtmf_detector_init(detector, 160);
+    size_t on = 0;
+    size_t off = 0;
+    for (size_t at = 0; at < 3200; at += 160) {
+        struct dtmf_heard heard;
+        bool is_lost = at == 640 || at == 800 || at == 1120;
+        assert_int_equal(is_lost ? dtmf_detector_gap(detector, 160, &heard)
+                                 : dtmf_detector_feed(detector, pcm + at, 160, &heard),
+                         OK);
+        for (size_t i = 0; i < heard.edge_count; i++) {
+            on += heard.edges[i].kind == DTMF_EDGE_ON;
+            off += heard.edges[i].kind == DTMF_EDGE_OFF;
+        }
+    }
+    free(detector);
+    assert_int_equal(on, 1);
+    assert_int_equal(off, 1);
+}
+
+static void speech_is_not_a_key(void **state)
+{
+    (void)state;
+    struct speech speech;
+    bool is_recorded = speech_load(&speech, SPEECH_PROMPTS, 2, 300) == OK;
+    if (!is_recorded)
+        assert_int_equal(speech_synthesize(&speech, 5, 300), OK);
+    print_message("talk-off on %.0f s of %s speech\n", (double)speech.count / DTMF_SAMPLE_RATE,
+                  is_recorded ? "recorded" : "synthetic (no recordings on this machine)");
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    dtmf_detector_init(detector, 0);
+    size_t reports = 0;
+    for (size_t at = 0; at + 160 <= speech.count; at += 160) {
+        struct dtmf_heard heard;
+        assert_int_equal(dtmf_detector_feed(detector, speech.samples + at, 160, &heard), OK);
+        reports += heard.edge_count;
+    }
+    free(detector);
+    speech_free(&speech);
+    assert_int_equal(reports, 0);
+}
+
+static void counts_outside_1_to_480_are_refused(void **state)
+{
+    (void)state;
+    int16_t pcm[481] = {0};
+    struct dtmf_heard heard;
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    dtmf_detector_init(detector, 0);
+    assert_int_equal(dtmf_detector_feed(detector, pcm, 0, &heard), ERR_RANGE);
+    assert_int_equal(dtmf_detector_feed(detector, pcm, 481, &heard), ERR_RANGE);
+    assert_int_equal(dtmf_detector_gap(detector, 0, &heard), ERR_RANGE);
+    assert_int_equal(dtmf_detector_gap(detector, 481, &heard), ERR_RANGE);
+    free(detector);
+}
+
+static void letters_and_places_go_both_ways(void **state)
+{
+    (void)state;
+    for (uint8_t key = 0; key < DTMF_KEYS; key++) {
+        uint8_t place = dtmf_key_place(key);
+        assert_int_equal(dtmf_key_at(place / 4u, place % 4u), key);
+        assert_int_equal(dtmf_key_of_letter(dtmf_key_letter(key)), key);
+    }
+    assert_int_equal(dtmf_key_at(0, 0), 1);
+    assert_int_equal(dtmf_key_at(3, 1), 0);
+    assert_int_equal(dtmf_key_letter(16), '?');
+    assert_int_equal(dtmf_key_of_letter('x'), -1);
+    assert_int_equal(dtmf_key_of_letter(0), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_press_of_the_region_is_heard_once),
+        cmocka_unit_test(reverse_twist_of_8_db_is_heard),
+        cmocka_unit_test(noise_at_10_db_does_not_deafen),
+        cmocka_unit_test(tones_of_23_ms_are_refused_and_of_28_accepted),
+        cmocka_unit_test(tones_off_by_1_8_percent_are_heard_and_by_3_are_not),
+        cmocka_unit_test(an_interruption_of_10_ms_does_not_split_a_key),
+        cmocka_unit_test(a_pause_of_20_ms_makes_two_keys_of_one),
+        cmocka_unit_test(the_answers_do_not_depend_on_the_framing),
+        cmocka_unit_test(a_lost_packet_does_not_split_a_key),
+        cmocka_unit_test(speech_is_not_a_key),
+        cmocka_unit_test(counts_outside_1_to_480_are_refused),
+        cmocka_unit_test(letters_and_places_go_both_ways),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

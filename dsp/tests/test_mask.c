@@ -1,0 +1,521 @@
+/* Nothing of a key leaves, and what leaves instead is no nuisance. */
+#include "dsp/mask.h"
+
+#include "dsp/dtmf_detector.h"
+#include "dsp/tests/cmocka_all.h"
+#include "testvectors/masked_run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct speech speech;
+
+static int load_speech(void **state)
+{
+    (void)state;
+    if (speech_load(&speech, SPEECH_PROMPTS, 2, 400) == OK)
+        return 0;
+    print_message("no recorded speech on this machine: synthetic speech instead\n");
+    return speech_synthesize(&speech, 9, 400);
+}
+
+static int free_speech(void **state)
+{
+    (void)state;
+    speech_free(&speech);
+    return 0;
+}
+
+static struct masked_run_result run(struct masked_run_options options)
+{
+    struct masked_run_result result;
+    assert_int_equal(masked_run(&options, &result), OK);
+    return result;
+}
+
+static struct mask *mask_new(struct mask_options options)
+{
+    struct mask *mask = aligned_alloc(MASK_ALIGN, mask_size());
+    assert_non_null(mask);
+    assert_int_equal(mask_init(mask, &options), OK);
+    return mask;
+}
+
+static const struct mask_options plain = {.lookahead_samples = 160, .noise_seed = 7};
+
+static void no_leak(struct masked_run_options options)
+{
+    struct masked_run_result result = run(options);
+    assert_int_equal(result.leaked_samples, 0);
+    assert_int_equal(result.leaked_presses, 0);
+    assert_int_equal(result.wrong + result.extra, 0);
+    masked_run_free(&result);
+}
+
+static void no_sample_of_clean_keys_leaves(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 700;
+    options.snr_min_db = options.snr_max_db = 60;
+    options.detune_max = 0.02f;
+    options.twist_min_db = -9;
+    options.twist_max_db = 9;
+    options.frame_samples = 8;
+    no_leak(options);
+}
+
+static void no_sample_of_keys_in_noise_leaves(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 1000;
+    options.detune_max = 0.02f;
+    options.twist_min_db = -9;
+    options.twist_max_db = 9;
+    options.frame_samples = 8;
+    no_leak(options);
+    options.frame_samples = 160;
+    options.mask.lookahead_samples = 80;
+    options.seed = 2;
+    no_leak(options);
+}
+
+static void no_sample_of_keys_over_speech_leaves(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 1000;
+    options.speech = &speech;
+    options.frame_samples = 8;
+    no_leak(options);
+    options.is_keying = true;
+    options.seed = 2;
+    options.line = TONE_LINE_ALAW;
+    no_leak(options);
+}
+
+static void the_leak_check_catches_a_mask_that_is_off(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 100;
+    options.mask.is_off = true;
+    struct masked_run_result result = run(options);
+    assert_int_equal(result.leaked_presses, 100);
+    assert_true(result.leaked_samples > 100 * 40 * 7);
+    masked_run_free(&result);
+}
+
+/* A look-ahead that is shorter than the ears need must be seen to leak: the check is sharp at the edges too. */
+static void the_leak_check_catches_a_look_ahead_of_2_ms(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 100;
+    options.mask.lookahead_samples = 16;
+    options.frame_samples = 8;
+    options.pause_min_ms = options.pause_max_ms = 200; /* out of the last key's hold */
+    struct masked_run_result result = run(options);
+    assert_true(result.leaked_presses > 90);
+    assert_true(result.leaked_samples_max < 200);
+    masked_run_free(&result);
+}
+
+static void speech_passes_nearly_untouched(void **state)
+{
+    (void)state;
+    struct mask *mask = mask_new(plain);
+    int16_t out[160];
+    size_t changed = 0;
+    for (size_t at = 0; at + 160 <= speech.count; at += 160) {
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        assert_int_equal(mask_process(mask, speech.samples + at, out, 160, edges, &edge_count), OK);
+        assert_int_equal(edge_count, 0);
+        for (size_t i = 0; at >= 160 && i < 160; i++)
+            changed += out[i] != speech.samples[at - 160 + i];
+    }
+    struct mask_counts counts;
+    mask_counts(mask, &counts);
+    double share = (double)changed / (double)speech.count;
+    print_message("masked %.3f %% of %.0f s of speech, %u suspicions\n", 100 * share,
+                  (double)speech.count / DTMF_SAMPLE_RATE, counts.suspicions);
+    assert_true(share < 0.003);
+    free(mask);
+}
+
+/* One second of noise with presses in it, the same for all who ask. */
+static void scene(int16_t *pcm, size_t count, uint64_t seed)
+{
+    float *sum = calloc(count, sizeof(*sum));
+    assert_non_null(sum);
+    struct tone_random random;
+    tone_random_seed(&random, seed);
+    for (size_t at = 300; at + 1000 < count; at += 900 + tone_random_below(&random, 200)) {
+        struct tone_press press = tone_source_random_press(&random, -9, 2, 0.015f);
+        tone_source_press(sum, at, 400, &press);
+    }
+    tone_source_noise(&random, sum, count, -45);
+    tone_source_finish(sum, pcm, count, TONE_LINE_ULAW);
+    free(sum);
+}
+
+static bool is_same_edge(const struct dtmf_edge *a, const struct dtmf_edge *b)
+{
+    return a->kind == b->kind && a->key == b->key && a->onset_sample == b->onset_sample &&
+           a->reported_sample == b->reported_sample && a->level_low_dbm0 == b->level_low_dbm0 &&
+           a->level_high_dbm0 == b->level_high_dbm0 && a->twist_db == b->twist_db;
+}
+
+#define BATCH 9
+
+/* Many masks, frames of every size: the batch must do what one call each does. */
+static void a_batch_does_what_single_calls_do(void **state)
+{
+    (void)state;
+    static int16_t pcm[BATCH][16000];
+    struct mask *single[BATCH];
+    struct mask *many[BATCH];
+    size_t fed[BATCH] = {0};
+    struct tone_random random;
+    tone_random_seed(&random, 3);
+    for (int i = 0; i < BATCH; i++) {
+        struct mask_options options = plain;
+        options.noise_seed = (uint32_t)i + 1;
+        options.lookahead_samples = (unsigned)i * 100;
+        single[i] = mask_new(options);
+        many[i] = mask_new(options);
+        scene(pcm[i], 16000, (uint64_t)i);
+    }
+    for (int round = 0; round < 60; round++) {
+        struct mask_frame frames[BATCH];
+        int16_t out[BATCH][480];
+        struct dtmf_edge edges[BATCH][DTMF_EDGE_MAX];
+        size_t frame_count = 1 + tone_random_below(&random, BATCH);
+        for (size_t i = 0; i < frame_count; i++) {
+            size_t count = 1 + tone_random_below(&random, 480);
+            count = fed[i] + count <= 16000 ? count : 1;
+            frames[i] = (struct mask_frame){many[i], pcm[i] + fed[i] % 16000, out[i], count, edges[i], 0};
+        }
+        mask_process_batch(frames, frame_count);
+        for (size_t i = 0; i < frame_count; i++) {
+            int16_t expected[480];
+            struct dtmf_edge expected_edges[DTMF_EDGE_MAX];
+            size_t expected_count;
+            assert_int_equal(mask_process(single[i], frames[i].in, expected, frames[i].count, expected_edges,
+                                          &expected_count),
+                             OK);
+            assert_memory_equal(out[i], expected, frames[i].count * sizeof(int16_t));
+            assert_int_equal(frames[i].edge_count, expected_count);
+            for (size_t k = 0; k < expected_count; k++)
+                assert_true(is_same_edge(&edges[i][k], &expected_edges[k]));
+            fed[i] += frames[i].count;
+        }
+    }
+    for (int i = 0; i < BATCH; i++) {
+        free(single[i]);
+        free(many[i]);
+    }
+}
+
+static void out_may_be_in(void **state)
+{
+    (void)state;
+    static int16_t pcm[8000];
+    static int16_t same[8000];
+    static int16_t other[8000];
+    scene(pcm, 8000, 4);
+    memcpy(same, pcm, sizeof(pcm));
+    struct mask *a = mask_new(plain);
+    struct mask *b = mask_new(plain);
+    for (size_t at = 0; at < 8000; at += 160) {
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        assert_int_equal(mask_process(a, pcm + at, other + at, 160, edges, &edge_count), OK);
+        assert_int_equal(mask_process(b, same + at, same + at, 160, edges, &edge_count), OK);
+    }
+    assert_memory_equal(same, other, sizeof(same));
+    free(a);
+    free(b);
+}
+
+/* Any run of eight sample values that was fed. */
+static bool holds_samples(const unsigned char *memory, size_t size, const int16_t *pcm, size_t count)
+{
+    for (size_t i = 0; i + 8 <= count; i += 4) {
+        if (memmem(memory, size, pcm + i, 8 * sizeof(*pcm)))
+            return true;
+    }
+    return false;
+}
+
+static void nothing_is_left_after_a_wipe(void **state)
+{
+    (void)state;
+    static int16_t pcm[8000];
+    scene(pcm, 8000, 5);
+    struct mask *mask = mask_new(plain);
+    for (size_t at = 0; at < 8000; at += 160) {
+        int16_t out[160];
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        assert_int_equal(mask_process(mask, pcm + at, out, 160, edges, &edge_count), OK);
+    }
+    const unsigned char *memory = (const unsigned char *)mask;
+    assert_true(holds_samples(memory, mask_size(), pcm + 6000, 2000)); /* the check can see them */
+    mask_wipe(mask);
+    assert_false(holds_samples(memory, mask_size(), pcm, 8000));
+    for (size_t i = 0; i < mask_size(); i++)
+        assert_int_equal(memory[i], 0);
+    free(mask);
+}
+
+static double level_of(const int16_t *pcm, size_t count)
+{
+    double energy = 1e-9;
+    for (size_t i = 0; i < count; i++)
+        energy += (double)pcm[i] * pcm[i];
+    return 10 * log10(energy / (double)count);
+}
+
+/* Coloured noise as background; a forced mask in the middle; its level must not jump. */
+static void comfort_noise_follows_the_background(void **state)
+{
+    (void)state;
+    for (int level = -60; level <= -35; level += 5) {
+        static float sum[24000];
+        static int16_t pcm[24000];
+        static int16_t out[24000];
+        memset(sum, 0, sizeof(sum));
+        struct tone_random random;
+        tone_random_seed(&random, (uint64_t)-level);
+        tone_source_noise(&random, sum, 24000, (float)level);
+        for (size_t i = 1; i < 24000; i++)
+            sum[i] += 0.8f * sum[i - 1];
+        tone_source_finish(sum, pcm, 24000, TONE_LINE_CLEAN);
+        struct mask *mask = mask_new(plain);
+        for (size_t at = 0; at < 24000; at += 160) {
+            struct dtmf_edge edges[DTMF_EDGE_MAX];
+            size_t edge_count;
+            mask_force(mask, at >= 12000);
+            assert_int_equal(mask_process(mask, pcm + at, out + at, 160, edges, &edge_count), OK);
+        }
+        assert_float_equal(level_of(out + 13000, 10000), level_of(pcm + 2000, 10000), 2.0);
+        /* Colour: neighbouring samples of the noise belong together as those of the background do. */
+        double together = 0;
+        double alone = 0;
+        for (size_t i = 13000; i < 23000; i++) {
+            together += (double)out[i] * out[i - 1];
+            alone += (double)out[i] * out[i];
+        }
+        assert_float_equal(together / alone, 0.8, 0.1);
+        assert_memory_not_equal(out + 13000, pcm + 12840, 2000);
+        free(mask);
+    }
+}
+
+static void everything_fed_under_force_is_replaced(void **state)
+{
+    (void)state;
+    static int16_t pcm[4800];
+    static int16_t out[4800];
+    for (size_t i = 0; i < 4800; i++)
+        pcm[i] = (int16_t)(4000 + i); /* nothing that comfort noise could ever say */
+    struct mask *mask = mask_new(plain);
+    for (size_t at = 0; at < 4800; at += 160) {
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        mask_force(mask, at >= 1600 && at < 3200);
+        assert_int_equal(mask_process(mask, pcm + at, out + at, 160, edges, &edge_count), OK);
+    }
+    assert_memory_equal(out + 160 + 800, pcm + 800, 700 * sizeof(int16_t));
+    for (size_t i = 1600; i < 3200; i++)
+        assert_true(abs(out[i + 160]) < 2000);
+    assert_memory_equal(out + 160 + 3300, pcm + 3300, 1300 * sizeof(int16_t));
+    free(mask);
+}
+
+static void mute_passes_nothing_while_keying(void **state)
+{
+    (void)state;
+    struct mask_options options = plain;
+    options.mode = MASK_MUTE;
+    struct mask *mask = mask_new(options);
+    mask_set_keying(mask, true);
+    for (size_t at = 0; at + 160 <= 80000; at += 160) {
+        int16_t out[160];
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        assert_int_equal(mask_process(mask, speech.samples + at, out, 160, edges, &edge_count), OK);
+        assert_true(level_of(out, 160) < 20 * log10(40));
+    }
+    struct mask_counts counts;
+    mask_counts(mask, &counts);
+    assert_true(counts.masked_samples >= 80000 - 160);
+    free(mask);
+}
+
+static void beeps_are_the_same_for_every_key(void **state)
+{
+    (void)state;
+    static int16_t first[640];
+    for (uint8_t key = 0; key < DTMF_KEYS; key++) {
+        static float sum[4000];
+        static int16_t pcm[4000];
+        static int16_t out[4000];
+        memset(sum, 0, sizeof(sum));
+        struct tone_press press = {.key = key, .level_low_dbm0 = -8, .level_high_dbm0 = -8};
+        tone_source_press(sum, 800, 400, &press);
+        tone_source_finish(sum, pcm, 4000, TONE_LINE_CLEAN);
+        struct mask_options options = plain;
+        options.mode = MASK_BEEP;
+        struct mask *mask = mask_new(options);
+        uint64_t beep = 0;
+        for (size_t at = 0; at < 4000; at += 8) {
+            struct dtmf_edge edges[DTMF_EDGE_MAX];
+            size_t edge_count;
+            assert_int_equal(mask_process(mask, pcm + at, out + at, 8, edges, &edge_count), OK);
+            if (edge_count && edges[0].kind == DTMF_EDGE_ON)
+                beep = edges[0].reported_sample;
+        }
+        assert_true(beep > 0);
+        assert_true(level_of(out + beep + 160, 640) > 20 * log10(500));
+        if (key == 0)
+            memcpy(first, out + beep + 160, sizeof(first));
+        for (size_t i = 0; i < 640; i++)
+            assert_in_range(abs(out[beep + 160 + i] - first[i]), 0, 80); /* but for the noise */
+        free(mask);
+    }
+}
+
+static void a_gap_is_noise_and_time_goes_on(void **state)
+{
+    (void)state;
+    static int16_t pcm[8000];
+    static int16_t out[8000];
+    for (size_t i = 0; i < 8000; i++)
+        pcm[i] = (int16_t)(5000 + i % 300);
+    struct mask *mask = mask_new(plain);
+    for (size_t at = 0; at < 8000; at += 160) {
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        if (at == 3200)
+            assert_int_equal(mask_gap(mask, out + at, 160, edges, &edge_count), OK);
+        else
+            assert_int_equal(mask_process(mask, pcm + at, out + at, 160, edges, &edge_count), OK);
+    }
+    assert_memory_equal(out + 160 + 2000, pcm + 2000, 1100 * sizeof(int16_t));
+    for (size_t i = 3200; i < 3360; i++)
+        assert_true(abs(out[i + 160]) < 4000);
+    assert_memory_equal(out + 160 + 3400, pcm + 3400, 4000 * sizeof(int16_t));
+    free(mask);
+}
+
+static void count_span(void *owner, uint64_t from, uint64_t to)
+{
+    uint64_t *seen = owner;
+    assert_true(from < to);
+    assert_true(from >= seen[1]);
+    seen[0]++;
+    seen[1] = to;
+}
+
+static void count_suspicion(void *owner, uint64_t at)
+{
+    uint64_t *seen = owner;
+    assert_true(at > 0);
+    seen[0]++;
+}
+
+static void spans_and_suspicions_are_told(void **state)
+{
+    (void)state;
+    static int16_t pcm[16000];
+    float *sum = calloc(16000, sizeof(*sum));
+    assert_non_null(sum);
+    struct tone_press press = {.key = 3, .level_low_dbm0 = -8, .level_high_dbm0 = -8};
+    for (size_t at = 2000; at < 14000; at += 3000)
+        tone_source_press(sum, at, 400, &press);
+    tone_source_finish(sum, pcm, 16000, TONE_LINE_CLEAN);
+    free(sum);
+    uint64_t spans[2] = {0, 0};
+    uint64_t suspicions[1] = {0};
+    struct mask *mask = mask_new(plain);
+    mask_on_span(mask, count_span, spans);
+    mask_on_suspicion(mask, count_suspicion, suspicions);
+    for (size_t at = 0; at < 16000; at += 160) {
+        int16_t out[160];
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        assert_int_equal(mask_process(mask, pcm + at, out, 160, edges, &edge_count), OK);
+    }
+    struct mask_counts counts;
+    mask_counts(mask, &counts);
+    assert_int_equal(spans[0], 4);
+    assert_true(suspicions[0] >= 4);
+    assert_int_equal(counts.suspicions, suspicions[0]);
+    assert_int_equal(counts.decisions, 4);
+    assert_int_equal(counts.samples, 16000);
+    free(mask);
+}
+
+static void spandsp_can_decide(void **state)
+{
+    (void)state;
+    struct masked_run_options options = masked_run_defaults();
+    options.presses = 200;
+    options.detune_max = 0.005f;
+    options.twist_min_db = -1;
+    options.twist_max_db = 3;
+    options.tone_min_ms = options.tone_max_ms = 60;
+    options.mask.engine = MASK_ENGINE_SPANDSP;
+    struct masked_run_result result = run(options);
+    assert_true(result.heard >= 198);
+    assert_int_equal(result.leaked_samples, 0);
+    masked_run_free(&result);
+}
+
+static void options_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    struct mask *mask = aligned_alloc(MASK_ALIGN, mask_size());
+    assert_non_null(mask);
+    struct mask_options options = plain;
+    options.lookahead_samples = 801;
+    assert_int_equal(mask_init(mask, &options), ERR_RANGE);
+    options = plain;
+    assert_int_equal(mask_init(mask, &options), OK);
+    int16_t pcm[481] = {0};
+    struct dtmf_edge edges[DTMF_EDGE_MAX];
+    size_t edge_count;
+    assert_int_equal(mask_process(mask, pcm, pcm, 0, edges, &edge_count), ERR_RANGE);
+    assert_int_equal(mask_process(mask, pcm, pcm, 481, edges, &edge_count), ERR_RANGE);
+    assert_int_equal(mask_gap(mask, pcm, 481, edges, &edge_count), ERR_RANGE);
+    free(mask);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_sample_of_clean_keys_leaves),
+        cmocka_unit_test(no_sample_of_keys_in_noise_leaves),
+        cmocka_unit_test(no_sample_of_keys_over_speech_leaves),
+        cmocka_unit_test(the_leak_check_catches_a_mask_that_is_off),
+        cmocka_unit_test(the_leak_check_catches_a_look_ahead_of_2_ms),
+        cmocka_unit_test(speech_passes_nearly_untouched),
+        cmocka_unit_test(a_batch_does_what_single_calls_do),
+        cmocka_unit_test(out_may_be_in),
+        cmocka_unit_test(nothing_is_left_after_a_wipe),
+        cmocka_unit_test(comfort_noise_follows_the_background),
+        cmocka_unit_test(everything_fed_under_force_is_replaced),
+        cmocka_unit_test(mute_passes_nothing_while_keying),
+        cmocka_unit_test(beeps_are_the_same_for_every_key),
+        cmocka_unit_test(a_gap_is_noise_and_time_goes_on),
+        cmocka_unit_test(spans_and_suspicions_are_told),
+        cmocka_unit_test(spandsp_can_decide),
+        cmocka_unit_test(options_out_of_range_are_refused),
+    };
+    return cmocka_run_group_tests(tests, load_speech, free_speech);
+}
