@@ -11,8 +11,9 @@
 #define COARSE_FRAMES 6000 /* looked for within a minute on either side */
 #define COARSE_LEAST  200  /* two seconds must overlap */
 #define BLOCK         4000 /* half a second */
+#define BLOCK_LEAST   2400 /* of it must be there: shorter pieces of a voice are found in several places */
 #define HOP           2000
-#define RANGE         5000    /* fine search around the coarse lag: 625 ms on either side */
+#define RANGE         5000  /* fine search around the coarse lag: 625 ms on either side */
 #define TRANSFORM     16384 /* holds a block and its range without wrapping */
 #define LOUD_LEAST    60.0  /* root mean square of a block worth looking for; about -51 dBm0 */
 #define MATCH_SAME    0.8   /* correlation that confirms the lag of the block before */
@@ -150,15 +151,19 @@ static double search_block(const float *block, size_t at, const struct align_sig
 static bool take_block(float *block, const struct align_signal *sent, size_t at,
                        const struct align_span *leave_out, size_t spans)
 {
+    size_t there = BLOCK;
+    size_t done = at; /* spans may overlap */
     memcpy(block, sent->samples + at, BLOCK * sizeof *block);
-    for (size_t s = 0; s < spans; s++)
-        for (size_t i = leave_out[s].from < at ? at : leave_out[s].from;
-             i < leave_out[s].to && i < at + BLOCK; i++)
+    for (size_t s = 0; s < spans; s++) {
+        size_t i = leave_out[s].from < done ? done : leave_out[s].from;
+        for (; i < leave_out[s].to && i < at + BLOCK; i++, there--)
             block[i - at] = 0;
+        done = i > done && i <= at + BLOCK ? i : done;
+    }
     double energy = 0;
     for (size_t i = 0; i < BLOCK; i++)
         energy += (double)block[i] * block[i];
-    return energy > LOUD_LEAST * LOUD_LEAST * BLOCK;
+    return there >= BLOCK_LEAST && energy > LOUD_LEAST * LOUD_LEAST * BLOCK;
 }
 
 static bool match_block(const float *block, size_t at, const struct align_signal *delivered, int coarse,

@@ -52,7 +52,11 @@ static const char *take_label(struct key_label *label, const json_t *item, size_
     long long to = json_integer_value(end);
     if (from < 0 || from >= to || to > SAMPLE_MAX || (size_t)from < earliest)
         return "expected onset_sample < end_sample, keys in order and apart";
-    *label = (struct key_label){(unsigned char)key_label_number(key[0]), (size_t)from, (size_t)to};
+    const json_t *tone = json_object_get(item, "tone");
+    *label =
+        (struct key_label){(unsigned char)key_label_number(key[0]), (size_t)from, (size_t)to, KEY_UNKNOWN};
+    if (tone != NULL)
+        label->tone = json_is_true(tone) ? KEY_IS_TONE : KEY_IS_SILENT;
     return NULL;
 }
 
@@ -177,8 +181,8 @@ enum err key_labels_find(struct key_labels *out, const float *samples, size_t co
         }
         /* A window is taken for a tone from about 90 % overlap on: its edges lie that much inside. */
         if (running >= 0 && run >= FIND_RUN)
-            out->labels[out->count++] =
-                (struct key_label){(unsigned char)running, from + 16, at - FIND_HOP + FIND_WINDOW - 16};
+            out->labels[out->count++] = (struct key_label){(unsigned char)running, from + 16,
+                                                           at - FIND_HOP + FIND_WINDOW - 16, KEY_IS_TONE};
         if (is_end)
             return OK;
         running = key;

@@ -1,6 +1,7 @@
 /* Which keys were pressed when in the sent recording: read from the caller phone's file, or found by listening.
  *
- * File: {"sample_rate":8000,"keys":[{"key":"4","onset_sample":8000,"end_sample":8800},...]}, in order. */
+ * File: {"sample_rate":8000,"keys":[{"key":"4","onset_sample":8000,"end_sample":8800,"tone":true},...]}, in order. "tone"
+ * says whether the key was heard at all, or sent by event or INFO alone; without it the recording decides. */
 #ifndef TONEGATE_BENCH_LEAK_KEY_LABELS_H
 #define TONEGATE_BENCH_LEAK_KEY_LABELS_H
 
@@ -14,6 +15,7 @@ struct key_label {
     unsigned char key; /* 0..9, 10 '*', 11 '#', 12..15 A..D */
     size_t onset;      /* first sample of the tone */
     size_t end;        /* the sample after its last */
+    enum { KEY_UNKNOWN, KEY_IS_TONE, KEY_IS_SILENT } tone;
 };
 
 struct key_labels {

@@ -13,6 +13,7 @@
 #define FIT_BLOCK     80   /* the sent tone is fitted in pieces of 10 ms */
 #define SPECTRUM_MIN  160  /* shorter pieces than 20 ms say nothing about single frequencies */
 #define STANDS_OUT_DB 12.0 /* both tones by so much above the floor: 1e-7 on noise */
+#define AUDIBLE_DB    6.0  /* in the sent recording less is enough to take it for a tone */
 #define SURE_SCORE    30.0 /* attacker: neither is reached on noise */
 #define SURE_MARGIN   14.0
 
@@ -180,7 +181,8 @@ static double floor_level(const float *samples, size_t count, const double *hz, 
     return 10 * log10(sum / (double)places + 1e-13);
 }
 
-static void judge_spectrum(struct leak_key *key, unsigned number, const float *samples, size_t count)
+static void judge_spectrum(struct leak_key *key, unsigned number, const float *samples, size_t count,
+                           double stands_out_db)
 {
     static const double beside_low[] = {560, 610, 1030, 1075};
     static const double beside_high[] = {1075, 1120, 1720, 1780};
@@ -192,8 +194,8 @@ static void judge_spectrum(struct leak_key *key, unsigned number, const float *s
     double low_floor = floor_level(samples, count, beside_low, 4);
     double high_floor = floor_level(samples, count, beside_high, 4);
     key->floor_dbm0 = fmax(low_floor, high_floor);
-    key->is_tone_left = key->low_dbm0 - low_floor > STANDS_OUT_DB &&
-                        key->high_dbm0 - high_floor > STANDS_OUT_DB &&
+    key->is_tone_left = key->low_dbm0 - low_floor > stands_out_db &&
+                        key->high_dbm0 - high_floor > stands_out_db &&
                         fmax(key->low_dbm0, key->high_dbm0) > LEAK_RESIDUAL_DBM0;
 }
 
@@ -212,6 +214,31 @@ static void judge_attack(struct leak_key *key, const struct align_signal *delive
     key->is_named_surely = guess.key == label->key && guess.score > SURE_SCORE && guess.margin > SURE_MARGIN;
 }
 
+/* Without a word from the labels the sent recording itself decides whether there was a tone to leak. */
+static bool is_sent_as_tone(const struct key_label *label, const float *sent, size_t count)
+{
+    struct leak_key heard = {0};
+    if (label->tone != KEY_UNKNOWN || count < SPECTRUM_MIN)
+        return label->tone != KEY_IS_SILENT;
+    judge_spectrum(&heard, label->key, sent, count, AUDIBLE_DB);
+    return heard.is_tone_left;
+}
+
+/* Where the lag changes around a key, only what both lags call inside of it is looked at. */
+static void judge_rest(struct leak_key *key, const struct align_signal *delivered,
+                       const struct key_label *label, int other_lag, const struct workspace *work)
+{
+    int count = (int)(label->end - label->onset);
+    int apart = abs(other_lag - key->lag);
+    if (count - apart < SPECTRUM_MIN)
+        return;
+    long from = (long)label->onset + (other_lag > key->lag ? other_lag : key->lag);
+    take_delivered(delivered, from, (size_t)(count - apart), work->delivered);
+    judge_spectrum(key, label->key, work->delivered, (size_t)(count - apart), STANDS_OUT_DB);
+    if (key->is_tone_left && key->leaked_ms <= 0)
+        key->leaked_ms = (double)count / PER_MS;
+}
+
 static void judge_key(struct leak_key *key, const struct align_signal *sent,
                       const struct align_signal *delivered, const struct align *align,
                       const struct key_label *label, unsigned classes, const struct workspace *work)
@@ -223,20 +250,15 @@ static void judge_key(struct leak_key *key, const struct align_signal *sent,
     align_around(align, label->onset, &key->lag, &other_lag);
     long last = (long)label->end + key->lag;
     key->is_missing = last > (long)delivered->count || (long)label->onset + key->lag < 0;
-    memcpy(work->sent, sent->samples + label->onset, count * sizeof *work->sent);
-    sent_tone(work->sent, count, label->key, work->tone);
-    key->leaked_ms = judge_copies(delivered, align, label, key, other_lag, work);
-    judge_attack(key, delivered, label, classes, work);
-    /* Where the lag changes around a key, only what both lags call inside of it is looked at. */
-    int apart = abs(other_lag - key->lag);
     key->low_dbm0 = key->high_dbm0 = key->floor_dbm0 = level_dbm0(0);
-    if ((int)count - apart < SPECTRUM_MIN)
-        return;
-    long from = (long)label->onset + (other_lag > key->lag ? other_lag : key->lag);
-    take_delivered(delivered, from, count - (size_t)apart, work->delivered);
-    judge_spectrum(key, label->key, work->delivered, count - (size_t)apart);
-    if (key->is_tone_left && key->leaked_ms <= 0)
-        key->leaked_ms = (double)count / PER_MS;
+    memcpy(work->sent, sent->samples + label->onset, count * sizeof *work->sent);
+    key->is_silent = !is_sent_as_tone(label, work->sent, count);
+    if (!key->is_silent) {
+        sent_tone(work->sent, count, label->key, work->tone);
+        key->leaked_ms = judge_copies(delivered, align, label, key, other_lag, work);
+        judge_attack(key, delivered, label, classes, work);
+    }
+    judge_rest(key, delivered, label, other_lag, work);
 }
 
 static enum err workspace_new(struct workspace *work, const struct key_labels *labels, size_t sent_count)
@@ -303,7 +325,8 @@ static void sum_up(struct leak_report *report)
         report->keys_missing += key->is_missing;
         report->leaked_ms_total += key->leaked_ms;
         report->leaked_ms_max = fmax(report->leaked_ms_max, key->leaked_ms);
-        report->attacker_trials++;
+        report->keys_silent += key->is_silent;
+        report->attacker_trials += !key->is_silent;
         report->attacker_correct += key->is_named;
         report->attacker_sure += key->is_named_surely;
         if (key->is_tone_left)

@@ -38,6 +38,7 @@ struct leak_key { /* what became of one key */
     double high_dbm0;
     double floor_dbm0;    /* level at frequencies beside them: what noise explains */
     bool is_tone_left;    /* both stand out of the floor, above LEAK_RESIDUAL_DBM0 */
+    bool is_silent;       /* was not sent as a tone: nothing to listen for, not counted for the attacker */
     bool is_missing;      /* the delivered recording ends before */
     bool is_named;        /* the attacker's best guess is right */
     bool is_named_surely; /* and stands out so far that he knows it */
@@ -48,6 +49,7 @@ struct leak_report {
     size_t key_count;
     size_t keys_leaked; /* with leaked_ms > 0 */
     size_t keys_missing;
+    size_t keys_silent;
     double leaked_ms_max;
     double leaked_ms_total;
     double residual_dbm0_max; /* strongest tone that stands out of the floor, -99 when none does */

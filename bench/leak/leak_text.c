@@ -25,7 +25,9 @@ void leak_print_text(FILE *file, const struct leak_report *report, const struct 
                 key->is_named_surely ? "knows it"
                 : key->is_named      ? "right"
                                      : "wrong",
-                key->is_missing ? "  (recording ends before)" : "");
+                key->is_missing  ? "  (recording ends before)"
+                : key->is_silent ? "  (not sent as a tone)"
+                                 : "");
     }
     fprintf(file, "\nkeys sent %zu, leaked %zu, most of one key %.3f ms, in all %.3f ms\n", report->key_count,
             report->keys_leaked, report->leaked_ms_max, report->leaked_ms_total);
@@ -39,11 +41,12 @@ void leak_print_text(FILE *file, const struct leak_report *report, const struct 
 
 static json_t *key_json(const struct leak_key *key)
 {
-    return json_pack(
-        "{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:b,s:b,s:b}", "onset_ms", (double)key->onset * MS_PER_SAMPLE, "end_ms",
-        (double)key->end * MS_PER_SAMPLE, "delay_ms", key->lag * MS_PER_SAMPLE, "leaked_ms", key->leaked_ms,
-        "low_dbm0", key->low_dbm0, "high_dbm0", key->high_dbm0, "floor_dbm0", key->floor_dbm0,
-        "attacker_right", key->is_named, "attacker_sure", key->is_named_surely, "missing", key->is_missing);
+    return json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:b,s:b,s:b,s:b}", "onset_ms",
+                     (double)key->onset * MS_PER_SAMPLE, "end_ms", (double)key->end * MS_PER_SAMPLE,
+                     "delay_ms", key->lag * MS_PER_SAMPLE, "leaked_ms", key->leaked_ms, "low_dbm0",
+                     key->low_dbm0, "high_dbm0", key->high_dbm0, "floor_dbm0", key->floor_dbm0,
+                     "attacker_right", key->is_named, "attacker_sure", key->is_named_surely, "missing",
+                     key->is_missing, "silent", key->is_silent);
 }
 
 static json_t *attacker_json(const struct leak_report *report)
@@ -63,12 +66,13 @@ enum err leak_print_json(FILE *file, const struct leak_report *report, const str
     for (size_t l = 0; l < report->lag_count; l++)
         json_array_append_new(delays, json_real(report->lags[l] * MS_PER_SAMPLE));
     json_t *root =
-        json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:o,s:o}", "verdict",
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:o,s:o}", "verdict",
                   report->is_leaked ? "leaked" : "clean", "sent", names->sent, "delivered", names->delivered,
                   "keys_sent", (json_int_t)report->key_count, "keys_leaked", (json_int_t)report->keys_leaked,
-                  "keys_missing", (json_int_t)report->keys_missing, "leaked_ms_max", report->leaked_ms_max,
-                  "leaked_ms_total", report->leaked_ms_total, "residual_dbm0_max", report->residual_dbm0_max,
-                  "attacker", attacker_json(report), "delays_ms", delays, "keys", keys);
+                  "keys_missing", (json_int_t)report->keys_missing, "keys_silent",
+                  (json_int_t)report->keys_silent, "leaked_ms_max", report->leaked_ms_max, "leaked_ms_total",
+                  report->leaked_ms_total, "residual_dbm0_max", report->residual_dbm0_max, "attacker",
+                  attacker_json(report), "delays_ms", delays, "keys", keys);
     if (root == NULL)
         return ERR_MEMORY;
     json_dumpf(root, file, JSON_COMPACT | JSON_REAL_PRECISION(6));

@@ -370,9 +370,10 @@ static bool write_labels(const struct phone *phone)
     bool is_first = true;
     for (size_t k = 0; k < count; k++)
         if (keys[k].end > keys[k].onset && keys[k].end <= phone->sent_count) {
-            fprintf(file, "%s\n{\"key\":\"%c\",\"onset_sample\":%llu,\"end_sample\":%llu}",
+            fprintf(file, "%s\n{\"key\":\"%c\",\"onset_sample\":%llu,\"end_sample\":%llu,\"tone\":%s}",
                     is_first ? "" : ",", key_label_letter(keys[k].key), (unsigned long long)keys[k].onset,
-                    (unsigned long long)keys[k].end);
+                    (unsigned long long)keys[k].end,
+                    phone->options->voice.ways & VOICE_TONE ? "true" : "false");
             is_first = false;
         }
     fprintf(file, "]}\n");

@@ -105,8 +105,10 @@ static long follow(struct rtp_tape *tape, const struct packet *packet, struct mo
 {
     bool is_audio = packet->type == PHONE_PCMU || packet->type == PHONE_PCMA;
     int16_t ahead = (int16_t)(packet->sequence - tape->sequence);
-    if (ahead > 1)
+    if (ahead > 1) {
         tape->counts.missing += (uint64_t)(ahead - 1);
+        tape->next_length = 0; /* what was lost may have been audio */
+    }
     if (ahead <= 0) {
         tape->counts.reordered++;
         tape->counts.missing -= ahead < 0 && tape->counts.missing > 0;

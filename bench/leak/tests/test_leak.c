@@ -90,7 +90,8 @@ static struct scene *scene_new(double noise_dbm0, double steepness, uint32_t see
     add_speech(scene->sent, LENGTH, -18, seed);
     for (size_t k = 0; k < KEYS; k++) {
         size_t onset = FIRST_KEY + k * SPACING + random_next(&seed) % 160;
-        scene->labels[k] = (struct key_label){random_next(&seed) % 12, onset, onset + KEY_MS * 8};
+        scene->labels[k] =
+            (struct key_label){random_next(&seed) % 12, onset, onset + KEY_MS * 8, KEY_UNKNOWN};
         add_tone(scene->sent + onset, KEY_MS * 8, scene->labels[k].key, -9 - (double)(k % 5), (double)k);
     }
     float *masked = malloc(LENGTH * sizeof *masked);
@@ -200,6 +201,25 @@ static void masking_switched_off_is_found_in_every_key(void **state)
     assert_int_equal(report.keys_leaked, KEYS);
     assert_int_equal(report.attacker_correct, KEYS);
     assert_true(report.leaked_ms_max >= KEY_MS - 1);
+    leak_report_release(&report);
+    free(scene);
+}
+
+/* Speech that runs on where a key went by INFO is no leak of that key. */
+static void speech_in_place_of_a_silent_key_is_not_taken_for_it(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_new(-55, 0.5, 26);
+    size_t onset = scene->labels[3].onset;
+    memset(scene->sent + onset, 0, KEY_MS * 8 * sizeof *scene->sent);
+    add_speech(scene->sent + onset, KEY_MS * 8, -18, 77);
+    plant(scene, 3, 0, KEY_MS * 8, 1);
+    struct leak_report report;
+    judge(&report, scene);
+    assert_true(report.keys[3].is_silent);
+    assert_int_equal(report.keys_silent, 1);
+    assert_int_equal(report.attacker_trials, KEYS - 1);
+    assert_false(report.is_leaked);
     leak_report_release(&report);
     free(scene);
 }
@@ -435,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_whole_key_at_minus_40_is_found),
         cmocka_unit_test(the_tail_of_the_last_key_is_found),
         cmocka_unit_test(masking_switched_off_is_found_in_every_key),
+        cmocka_unit_test(speech_in_place_of_a_silent_key_is_not_taken_for_it),
         cmocka_unit_test(a_resynthesised_key_is_found),
         cmocka_unit_test(recordings_of_two_calls_are_refused),
         cmocka_unit_test(a_key_past_the_end_of_what_was_delivered_is_told),

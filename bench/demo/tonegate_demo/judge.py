@@ -1,0 +1,81 @@
+"""What the call left behind, judged by programs that know nothing of the service: leak, mask trace, memory."""
+import json
+import subprocess
+
+from .processes import DemoError
+
+
+def run_json(command, good=(0,), input_text=None):
+    """Runs a program that prints one JSON object; returns (object, exit code)."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, input=input_text)
+    if done.returncode not in good:
+        raise DemoError(f"{command[0]} failed: {done.stderr.strip() or done.returncode}")
+    try:
+        return json.loads(done.stdout), done.returncode
+    except ValueError as error:
+        raise DemoError(f"{command[0]} did not print JSON") from error
+
+
+def leak(service, sent, delivered, labels, channel=1, html=None):
+    """tonegate-leak's report of one delivered recording."""
+    command = [service.program("tonegate-leak"), sent, delivered, "--labels", labels, "--channel", channel, "--json"]
+    if html:
+        command += ["--html", html]
+    return run_json(command, good=(0, 1))[0]
+
+
+def judge_call(service, result):
+    """Leak reports of what the agent and the recorder heard."""
+    out = service.out
+    reports = {}
+    suffix = "" if result.number == 1 else f"-{result.number}"
+    for name, path in (("agent", result.agent.heard), ("recorder", result.recorder.heard)):
+        reports[name] = leak(service, result.caller.sent, path, result.caller.labels, html=out / f"leak-{name}{suffix}.html")
+    return reports
+
+
+def trace(service, result):
+    """The armed path run again over caller.wav, over the time the leg was armed: suspicions, decisions, spans."""
+    masked = result.step_time("masked")
+    until = result.step_time("hanging up")
+    command = [service.program("tonegate-trace-mask"), result.caller.sent, "--lookahead-ms", service.lookahead_ms,
+               "--mode", service.options["mode"], "--engine", service.options["engine"]]
+    if masked and until:
+        command += ["--from-s", f"{max(0.0, masked - result.start):.3f}", "--to-s", f"{until - result.start:.3f}"]
+    return run_json(command)[0]
+
+
+def latencies(result, traced):
+    """Per key, in ms from the onset as spoken: decision (offline trace), desk's own time stamp, dot on the page."""
+    onsets = [key["onset_sample"] for key in result.keys]
+    decided = {}
+    for decision in (traced or {}).get("decisions", []):
+        nearest = min(range(len(onsets)), key=lambda i: abs(onsets[i] - decision["onset"]), default=None)
+        if nearest is not None and abs(onsets[nearest] - decision["onset"]) < 400:
+            decided.setdefault(nearest, (decision["reported"] - onsets[nearest]) / 8)
+    shown = dots(result)
+    rows = []
+    for i, onset in enumerate(onsets):
+        spoken = result.start + onset / 8000
+        rows.append({"onset_s": onset / 8000, "decision_ms": decided.get(i),
+                     "dot_ms": None if i >= len(shown) else (shown[i] - spoken) * 1000})
+    return rows
+
+
+def dots(result):
+    """When each key's dot reached the page."""
+    times = []
+    last = {"number": 0, "expiry": 0, "cvv": 0}
+    for when, capture in result.history:
+        for field, before in last.items():
+            count = capture["fields"][field]["keys"]
+            times += [when] * max(0, count - before)
+            last[field] = count
+    return times
+
+
+def percentile(values, share):
+    ordered = sorted(v for v in values if v is not None)
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
