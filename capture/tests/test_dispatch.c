@@ -340,6 +340,24 @@ static void a_cancel_of_an_unknown_capture_names_the_call(void **state)
     assert_int_equal(m.header.subject, STAGE_CALL);
 }
 
+static void a_stray_cancel_cannot_lift_the_mask_of_a_live_capture(void **state)
+{
+    struct stage *stage = *state;
+    union stage_message m;
+    stage_reach(stage, PAYMENT_COLLECTING);
+    stage_flush(stage);
+    assert_int_equal(stage_say_cancel(stage, 77, STAGE_CALL), OK);
+    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
+    stage_down(stage, DISPATCH_PROXY);
+    stage_up(stage, DISPATCH_PROXY);
+    assert_int_equal(stage_read(stage, DISPATCH_PROXY, &m), OK);
+    assert_int_equal(m.arm.capture_id, STAGE_CAPTURE);
+    assert_int_equal(stage_say_stored(stage, 77, 1, true), OK);
+    assert_int_equal(stage_read(stage, DISPATCH_PROXY, &m), ERR_EMPTY); /* no ARM, no DISARM for it */
+    stage_keys(stage, STAGE_CARD);
+    assert_int_equal(last_progress(stage).fields[CARD_NUMBER].is_valid, 1);
+}
+
 static void a_lost_capture_is_replaced_by_opening_again_on_its_call(void **state)
 {
     struct stage *stage = *state;
@@ -861,6 +879,7 @@ int main(void)
         TEST(keys_after_submit_are_dropped),
         TEST(a_restarted_vault_shows_the_lost_capture_and_lets_it_be_cancelled),
         TEST(a_cancel_of_an_unknown_capture_names_the_call),
+        TEST(a_stray_cancel_cannot_lift_the_mask_of_a_live_capture),
         TEST(a_lost_capture_is_replaced_by_opening_again_on_its_call),
         cmocka_unit_test(an_open_intent_is_reconciled_by_asking),
         cmocka_unit_test(a_gateway_restart_repeats_what_may_be_repeated_and_asks_otherwise),

@@ -38,16 +38,24 @@ struct capture *captures_find(struct captures *captures, uint64_t id)
     return NULL;
 }
 
+/* One that has the leg before one that has not, then the later one. */
+static bool goes_before(const struct capture *a, const struct capture *b)
+{
+    if (a->is_leg_released != b->is_leg_released)
+        return b->is_leg_released;
+    return a->serial > b->serial;
+}
+
 struct capture *captures_find_call(struct captures *captures, uint64_t call_id)
 {
-    struct capture *latest = NULL;
+    struct capture *owner = NULL;
     for (size_t i = 0; call_id != 0 && i < LIMIT_CAPTURES; i++) {
         if (captures->calls[i] != call_id)
             continue;
-        if (!latest || captures->entries[i].serial > latest->serial)
-            latest = &captures->entries[i];
+        if (!owner || goes_before(&captures->entries[i], owner))
+            owner = &captures->entries[i];
     }
-    return latest;
+    return owner;
 }
 
 bool captures_may_forget(const struct capture *capture)

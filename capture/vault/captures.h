@@ -13,7 +13,7 @@
 struct capture {
     uint64_t id;      /* 0: the entry is free */
     uint64_t call_id; /* 0: not known (reconciled) */
-    uint64_t serial;  /* of opening: the later one owns the call's leg */
+    uint64_t serial;  /* of opening */
     enum payment_state state;
     uint8_t problem;        /* enum capture_problem */
     uint8_t gateway_reason; /* enum gateway_reason */
@@ -54,7 +54,7 @@ void captures_free(struct captures *captures);
 
 struct capture *captures_find(struct captures *captures, uint64_t id);
 
-/* The latest opened for this call. */
+/* The one that has the leg of this call; when none has, the latest. */
 struct capture *captures_find_call(struct captures *captures, uint64_t call_id);
 
 /* A blank entry in PAYMENT_NONE, or NULL when all are alive. */

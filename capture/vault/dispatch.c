@@ -448,10 +448,14 @@ static enum err leg_found(struct dispatch *dispatch, uint64_t capture_id, uint64
 {
     if (capture_id == 0 || call_id == 0)
         return ERR_RANGE;
+    const struct capture *owner = captures_find_call(dispatch->captures, call_id);
+    bool is_taken = owner && is_alive(owner) && has_leg(owner);
     struct capture *capture = captures_add(dispatch->captures, capture_id, call_id);
     if (!capture)
         return ERR_FULL;
-    capture->is_masked = true;
+    /* A live capture keeps its leg: whoever names another one for this call cannot lift the mask. */
+    capture->is_leg_released = is_taken;
+    capture->is_masked = !is_taken;
     capture->store_number = dispatch->options.generation * 1000u;
     happen(dispatch, capture, EVENT_FOUND);
     return OK;
@@ -460,12 +464,16 @@ static enum err leg_found(struct dispatch *dispatch, uint64_t capture_id, uint64
 static void resync(struct dispatch *dispatch, struct capture *capture)
 {
     capture->ordinal_next = 0;
+    struct capture *owner = captures_find_call(dispatch->captures, capture->call_id);
+    if (owner != capture && is_alive(owner) && has_leg(owner)) {
+        send_arm(dispatch, owner); /* the proxy shall know whose leg it is */
+        return;
+    }
     capture->is_masked = true;
     bool is_over = capture->is_leg_released || payment_is_end(capture->state);
     capture->is_leg_released = false;
     happen(dispatch, capture, EVENT_RESYNC);
-    bool is_owner = captures_find_call(dispatch->captures, capture->call_id) == capture;
-    if (is_over && !capture->is_leg_released && is_owner)
+    if (is_over && !capture->is_leg_released)
         send_disarm(dispatch, capture);
     tell_progress(dispatch, capture);
 }
