@@ -209,7 +209,10 @@ static enum http_result result_of(const struct http_exchange *exchange, CURLcode
         {CURLE_BAD_CONTENT_ENCODING, HTTP_MALFORMED},
         {CURLE_FILESIZE_EXCEEDED, HTTP_TOO_LARGE},
     };
-    if (exchange->is_too_large)
+    long status = 0;
+    curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
+    /* One header line past curl's own bound is told as "out of memory". */
+    if (exchange->is_too_large || (code == CURLE_OUT_OF_MEMORY && status > 0))
         return HTTP_TOO_LARGE;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (rows[i].code == code)

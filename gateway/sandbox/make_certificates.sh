@@ -1,13 +1,14 @@
 #!/bin/sh
-# make_certificates.sh OUTDIR [NAME]: a private authority and a server certificate it signed (EC P-256), for the demo and
+# make_certificates.sh OUTDIR [NAME [DAYS]]: a private authority and a server certificate it signed (EC P-256), for the demo and
 # for tests on loopback. Leaves ca.pem, server.pem, server.key; the authority's key is not kept.
 # NAME (default "localhost") and 127.0.0.1 are what the certificate is good for; with NAME "-" it names only
-# "elsewhere.invalid", which tests use as a wrong host name.
+# "elsewhere.invalid", which tests use as a wrong host name. DAYS (default 30) may be -1: a certificate of yesterday.
 set -eu
-[ $# -ge 1 ] || { echo "usage: make_certificates.sh OUTDIR [NAME]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: make_certificates.sh OUTDIR [NAME [DAYS]]" >&2; exit 2; }
 command -v openssl >/dev/null || { echo "make_certificates.sh: needs openssl (Debian package openssl)" >&2; exit 1; }
 out=$1
 name=${2:-localhost}
+days=${3:-30}
 names="DNS:$name,IP:127.0.0.1"
 [ "$name" != - ] || { name=elsewhere.invalid; names="DNS:$name"; }
 mkdir -p "$out"
@@ -21,5 +22,5 @@ openssl ecparam -name prime256v1 -genkey -noout -out "$out/server.key"
 openssl req -new -sha256 -key "$out/server.key" -subj "/CN=$name" -out "$work/server.csr"
 printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' "$names" >"$work/server.ext"
 openssl x509 -req -sha256 -in "$work/server.csr" -CA "$out/ca.pem" -CAkey "$work/ca.key" -CAcreateserial \
-    -CAserial "$work/serial" -days 30 -extfile "$work/server.ext" -out "$out/server.pem" 2>/dev/null
+    -CAserial "$work/serial" -days "$days" -extfile "$work/server.ext" -out "$out/server.pem" 2>/dev/null
 chmod 644 "$out/ca.pem" "$out/server.pem"

@@ -68,6 +68,7 @@ void rig_prepare(void)
     run((const char *const[]){RIG_CERTIFICATES, rig_path("right"), NULL});
     run((const char *const[]){RIG_CERTIFICATES, rig_path("stranger"), NULL});
     run((const char *const[]){RIG_CERTIFICATES, rig_path("elsewhere"), "-", NULL});
+    run((const char *const[]){RIG_CERTIFICATES, rig_path("expired"), "localhost", "-1", NULL});
     FILE *key = fopen(rig_path("api-key"), "w");
     if (!key || fputs(RIG_API_KEY "\n", key) < 0 || fclose(key) != 0)
         exit(1);
