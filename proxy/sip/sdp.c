@@ -233,13 +233,13 @@ static enum err media_read(struct reader *reader, struct text value)
         err = token_copy(word_take(&value), media->protocol, sizeof(media->protocol));
     if (err)
         return err;
-    media->is_audio =
-        strcasecmp(media->kind, "audio") == 0 && is_one_stream && strcasecmp(media->protocol, "RTP/AVP") == 0;
+    bool has_types = strcasecmp(media->kind, "audio") == 0 && strcasecmp(media->protocol, "RTP/AVP") == 0;
+    media->is_audio = has_types && is_one_stream;
     media->direction = reader->session_direction;
     reader->media = (struct connection){.is_given = false};
     reader->maxptime_ms = 0;
     reader->rtcp_address.s_addr = 0;
-    err = media->is_audio ? formats_read(media, value) : formats_skip(value);
+    err = has_types ? formats_read(media, value) : formats_skip(value);
     return err ? err : token_copy(word_take(&value), media->first_format, sizeof(media->first_format));
 }
 
