@@ -25,7 +25,7 @@ struct copy_window {
     double gain_least;
 };
 static const struct copy_window copy_windows[] = {
-    {8, 0.98, 0.7}, {16, 0.96, 0.5}, {40, 0.90, 0}, {80, 0.72, 0}, {160, 0.45, 0}, {400, 0.25, 0},
+    {8, 0.997, 0.8}, {16, 0.98, 0.6}, {40, 0.93, 0}, {80, 0.75, 0}, {160, 0.45, 0}, {400, 0.25, 0},
 };
 #define COPY_WINDOWS (sizeof copy_windows / sizeof copy_windows[0])
 

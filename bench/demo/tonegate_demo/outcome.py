@@ -24,7 +24,7 @@ class Outcome:
         return [report for call in self.calls for report in call.reports.values()]
 
     def attacker_reads(self):
-        return any(report["attacker"]["p"] < 1e-3 or report["attacker"]["sure"] for report in self.reports())
+        return any(report["attacker"]["p"] < 1e-4 or report["attacker"]["sure"] for report in self.reports())
 
     def is_leaked(self):
         return any(report["verdict"] != "clean" or report["keys_missing"] for report in self.reports())
