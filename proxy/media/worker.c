@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "proxy/media/arrival.h"
 #include "proxy/media/port_pool.h"
 #include "proxy/media/rtcp.h"
 
@@ -20,14 +21,20 @@ enum { RTCP_EVENTS = 64, RTCP_DRAIN_MAX = 4, FEW_CALLS = 16, SOME_CALLS = 64 };
 /* After a restart numbers go on this far ahead: more than the packets between two snapshots. */
 enum { RESTORE_SEQUENCE_STEP = 1000, RESTORE_TIMESTAMP_STEP = 24000 };
 
+/* What every tick looks at, a cache line a call. */
+struct active {
+    struct call *call;
+    struct arrival arrivals[MEDIA_SIDES];
+};
+
 struct worker {
     pthread_t thread;
     bool is_running;
     atomic_bool must_stop;
     struct worker_options options;
     struct ring *orders, *events;
-    int epoll_fd;     /* RTCP: rare packets, so readiness is asked for all at once */
-    uint32_t *active; /* places of its calls */
+    int epoll_fd;          /* RTCP: rare packets, so readiness is asked for all at once */
+    struct active *active; /* its calls */
     size_t active_count;
     struct mono_time now;
     int64_t tick_ns;
@@ -228,6 +235,11 @@ static void side_point(struct worker *worker, struct call *call, enum media_side
         if (point(at->rtcp_fd, &rtcp))
             rtcp_watch(worker, call, side, true);
     }
+    struct arrival *arrival = &worker->active[call->active_at].arrivals[side];
+    if (at->is_connected)
+        arrival_start(arrival);
+    else
+        arrival_stop(arrival);
     at->described = *described;
     at->heard_at = worker->now;
     at->is_silence_told = false;
@@ -269,12 +281,15 @@ static void call_open(struct worker *worker, struct call *call, const struct ord
         log_id_text(start.name, at->cname);
         at->described = (struct media_leg){.event_payload_type = -1};
         at->is_connected = at->is_rtcp_connected = at->is_silence_told = false;
-        at->poll_at = at->empty_at = (struct mono_time){0};
         at->heard_at = worker->now;
         leg_init(&at->leg, &worker_sink, call, at->leg.mask, start.ssrc, start.sequence, start.timestamp);
     }
     ASSERT(worker->active_count < worker->options.active_max);
-    worker->active[worker->active_count++] = order->place;
+    call->active_at = (uint32_t)worker->active_count++;
+    struct active *active = &worker->active[call->active_at];
+    active->call = call;
+    for (int side = 0; side < MEDIA_SIDES; side++)
+        arrival_stop(&active->arrivals[side]);
 }
 
 static void call_arm(struct worker *worker, struct call *call, const struct order *order)
@@ -320,12 +335,9 @@ static void call_close(struct worker *worker, struct call *call)
     if (worker->options.fork)
         fork_end(worker->options.fork, call->place, call->id);
     call->slot = NULL;
-    for (size_t i = 0; i < worker->active_count; i++) {
-        if (worker->active[i] == call->place) {
-            worker->active[i] = worker->active[--worker->active_count];
-            break;
-        }
-    }
+    struct active *last = &worker->active[--worker->active_count];
+    last->call->active_at = call->active_at;
+    worker->active[call->active_at] = *last;
     atomic_store_explicit(&call->is_free, true, memory_order_release);
 }
 
@@ -414,53 +426,48 @@ static void take_packet(struct worker *worker, struct call *call, enum media_sid
     at->is_silence_told = false;
 }
 
-/* Nothing is due before most of a packet time has passed: looking at the socket in between would be for nothing. */
-static void poll_later(const struct worker *worker, struct call_side *at)
+/* How far the stream has come by this packet; one packet's time where it does not say. */
+static int64_t packet_ns(const struct leg *leg, struct rtp_time before)
 {
-    int64_t packet_ns = at->leg.frame_samples * (NS_PER_S / DTMF_SAMPLE_RATE);
-    int64_t wait_ns = packet_ns - worker->tick_ns * 3 / 2;
-    if (wait_ns > worker->tick_ns / 2)
-        at->poll_at.ns = worker->now.ns + wait_ns;
+    int32_t samples = rtp_time_diff(before, leg->in_next);
+    if (samples <= 0 || samples > DTMF_SAMPLE_RATE)
+        samples = leg->frame_samples;
+    return samples * (NS_PER_S / DTMF_SAMPLE_RATE);
 }
 
-/* One read is enough for a socket that was empty a tick ago; any other is read until it is empty, for there a queue may
- * have built up. */
-static void side_drain(struct worker *worker, struct call *call, enum media_side side)
+static void side_drain(struct worker *worker, struct active *active, enum media_side side)
 {
-    struct call_side *at = &call->sides[side];
-    bool was_empty = worker->now.ns - at->empty_at.ns < worker->tick_ns * 3 / 2;
-    for (int taken = 0; taken < WORKER_DRAIN_MAX;) {
+    struct call_side *at = &active->call->sides[side];
+    struct arrival *arrival = &active->arrivals[side];
+    for (int taken = 0; taken < WORKER_DRAIN_MAX; taken++) {
         struct sockaddr_in from;
         socklen_t from_bytes = sizeof(from);
         ssize_t got = recvfrom(at->rtp_fd, worker->packet, sizeof(worker->packet), MSG_DONTWAIT,
                                (struct sockaddr *)&from, &from_bytes);
-        if (got < 0 && (errno == ECONNREFUSED || errno == EINTR)) {
-            taken++;
+        if (got < 0 && (errno == ECONNREFUSED || errno == EINTR))
+            continue;
+        if (got < 0) {
+            arrival_empty(arrival, worker->now);
+            return;
+        }
+        if (!is_same_address(&from, &at->described.rtp_remote)) {
+            count(&worker->packets_refused, 1);
             continue;
         }
-        if (got < 0) {
-            if (taken == 0)
-                at->empty_at = worker->now;
-            break;
-        }
-        if (is_same_address(&from, &at->described.rtp_remote))
-            take_packet(worker, call, side, (size_t)got);
-        else
-            count(&worker->packets_refused, 1);
-        poll_later(worker, at);
-        if (++taken == 1 && was_empty)
-            break;
+        struct rtp_time before = at->leg.in_next;
+        take_packet(worker, active->call, side, (size_t)got);
+        if (!arrival_got(arrival, worker->now, packet_ns(&at->leg, before), worker->tick_ns))
+            return;
     }
 }
 
 static void drain_all(struct worker *worker)
 {
     for (size_t i = 0; i < worker->active_count; i++) {
-        struct call *call = call_of(worker, worker->active[i]);
+        struct active *active = &worker->active[i];
         for (int side = 0; side < MEDIA_SIDES; side++) {
-            const struct call_side *at = &call->sides[side];
-            if (at->is_connected && mono_reached(worker->now, at->poll_at))
-                side_drain(worker, call, (enum media_side)side);
+            if (arrival_is_due(&active->arrivals[side], worker->now))
+                side_drain(worker, active, (enum media_side)side);
         }
     }
     if (worker->frame_count > 0)
@@ -554,7 +561,7 @@ static void check(struct worker *worker, struct call *call)
 static void check_all(struct worker *worker)
 {
     for (size_t i = 0; i < worker->active_count; i++) {
-        struct call *call = call_of(worker, worker->active[i]);
+        struct call *call = worker->active[i].call;
         if (mono_reached(worker->now, call->check_at))
             check(worker, call);
     }
@@ -613,7 +620,7 @@ static void *worker_run(void *argument)
         count(&worker->ticks, 1);
     }
     while (worker->active_count > 0)
-        call_close(worker, call_of(worker, worker->active[0]));
+        call_close(worker, worker->active[0].call);
     wipe(worker->packet, sizeof(worker->packet));
     return NULL;
 }

@@ -56,6 +56,7 @@ struct order {
 struct call {
     atomic_bool is_free;
     uint32_t place;
+    uint32_t active_at; /* where the worker keeps it */
     uint64_t id, capture_id;
     uint32_t ordinal;
     bool is_keying;
@@ -66,8 +67,6 @@ struct call {
         int rtp_fd, rtcp_fd;
         struct media_leg described;
         bool is_connected, is_rtcp_connected, is_silence_told;
-        struct mono_time poll_at;  /* not looked at before: no packet can be due */
-        struct mono_time empty_at; /* found empty then */
         struct mono_time heard_at;
         char cname[17];
         struct leg leg; /* what this side sends */

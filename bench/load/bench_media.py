@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""Measures the media plane, and Debian's rtpengine in the same run, driven the same way.
+
+    bench/load/bench_media.py [--build build/release] [--json build/bench/media.json] [--calls 100,500] [--seconds 6]
+                              [--rounds 2] [--no-peer]
+
+For each load and mode a relay is started alone on core 0, tonegate-load carries the calls from another core, and the
+relay's CPU time per relayed packet, its memory, the loss and the delay it adds are taken. Rounds alternate between the
+relays; of each figure the best round counts, since a busy machine only makes things worse. Standard library only.
+"""
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+RELAY_IP, CALLER, AGENT = "127.0.73.1", ("127.0.73.10", 6100), ("127.0.73.11", 6102)
+NG_ADDRESS = ("127.0.73.2", 22323)
+LOOKAHEAD_MS = 20  # of our armed leg: the audio is that much later inside an unchanged packet clock
+PEER_DELAY_MS = 100  # from 60 on the peer leaks no clean digit; 100 is what it needs over speech
+
+
+def bencode(value):
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return b"%d:%s" % (len(value), value)
+    if isinstance(value, list):
+        return b"l" + b"".join(map(bencode, value)) + b"e"
+    pairs = b"".join(bencode(key) + bencode(value[key]) for key in sorted(value))
+    return b"d" + pairs + b"e"
+
+
+class NgControl:
+    """The peer's control protocol: a cookie and a bencoded dictionary per datagram."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(NG_ADDRESS)
+        self.socket.settimeout(2)
+        self.count = 0
+
+    def ask(self, command, **fields):
+        self.count += 1
+        cookie = b"tg%d" % self.count
+        message = {"command": command, **{k.replace("_", " "): v for k, v in fields.items()}}
+        self.socket.send(cookie + b" " + bencode(message))
+        while True:
+            answer = self.socket.recv(65536)
+            if answer.startswith(cookie + b" "):
+                break
+        if b"6:result2:ok" not in answer and b"6:result4:pong" not in answer:
+            raise RuntimeError("rtpengine refused %s: %r" % (command, answer[:300]))
+        return answer.decode("latin1")
+
+
+def describe(ip, port):
+    lines = ["v=0", "o=- 1 1 IN IP4 " + ip, "s=-", "c=IN IP4 " + ip, "t=0 0", "m=audio %d RTP/AVP 8" % port,
+             "a=rtpmap:8 PCMA/8000", "a=sendrecv", "a=ptime:20", ""]
+    return "\r\n".join(lines)
+
+
+def media_of(answer):
+    ip = re.search(r"c=IN IP4 (\S+)", answer).group(1)
+    port = re.search(r"m=audio (\d+)", answer).group(1)
+    return ip, port
+
+
+def on_core(core):
+    def pin():
+        try:
+            os.sched_setaffinity(0, {core})
+        except OSError:
+            pass
+    return pin
+
+
+class Tonegate:
+    def __init__(self, build, directory, calls, mode):
+        self.destinations = os.path.join(directory, "destinations")
+        command = [os.path.join(build, "bin", "tonegate-relay"), "--calls", str(calls), "--address", RELAY_IP,
+                   "--caller", "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--destinations", self.destinations]
+        if mode == "armed":
+            command.append("--armed")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        preexec_fn=on_core(0))
+        if self.process.stdout.readline().strip() != "ready":
+            raise RuntimeError("tonegate-relay did not start")
+        self.pid = self.process.pid
+
+    def stop(self):
+        counters, _ = self.process.communicate()
+        return {"relay": json.loads(counters)}
+
+
+class Rtpengine:
+    def __init__(self, _build, directory, calls, mode):
+        self.destinations = os.path.join(directory, "destinations")
+        self.log = open(os.path.join(directory, "rtpengine.log"), "w")
+        self.process = subprocess.Popen(
+            ["rtpengine", "--foreground", "--config-file=none", "--table=-1", "--interface=" + NG_ADDRESS[0],
+             "--listen-ng=%s:%d" % NG_ADDRESS, "--port-min=30000", "--port-max=39998", "--num-threads=1",
+             "--log-stderr", "--log-level=3", "--timeout=300", "--tos=0"],
+            stdout=self.log, stderr=subprocess.STDOUT, cwd=directory, preexec_fn=on_core(0))
+        self.pid = self.process.pid
+        control = self.connect()
+        with open(self.destinations, "w") as out:
+            for number in range(calls):
+                out.write("%s %s %s %s\n" % self.call(control, "call-%d" % number, mode))
+
+    def connect(self):
+        control = NgControl()
+        for _ in range(50):
+            time.sleep(0.1)
+            if self.process.poll() is not None:
+                raise RuntimeError("rtpengine ended at its start")
+            try:
+                control.ask("ping")
+                return control
+            except OSError:
+                pass
+        raise RuntimeError("rtpengine does not answer")
+
+    @staticmethod
+    def call(control, name, mode):
+        common = {"call-id": name, "from-tag": "caller", "ICE": "remove"}
+        offered = control.ask("offer", **common, sdp=describe(*CALLER))
+        answered = control.ask("answer", **common, **{"to-tag": "agent"}, sdp=describe(*AGENT))
+        if mode == "armed":
+            control.ask("block DTMF", **{"call-id": name, "from-tag": "caller", "flags": ["directional"],
+                                         "DTMF-security": "silence", "delay-buffer": PEER_DELAY_MS})
+        return media_of(answered) + media_of(offered)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+        return {}
+
+
+def measure(relay_class, build, calls, mode, seconds, warm):
+    with tempfile.TemporaryDirectory() as directory:
+        relay = relay_class(build, directory, calls, mode)
+        try:
+            rss_kb = resident_kb(relay.pid)
+            core = 1 if os.cpu_count() > 1 else 0
+            load = subprocess.run(
+                [os.path.join(build, "bin", "tonegate-load"), "--destinations", relay.destinations, "--caller",
+                 "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--pid", str(relay.pid), "--warm", str(warm),
+                 "--seconds", str(seconds), "--core", str(core)],
+                capture_output=True, text=True, timeout=seconds + warm + 60)
+        finally:
+            counters = relay.stop()
+        if load.returncode != 0:
+            raise RuntimeError(load.stderr.strip())
+        result = json.loads(load.stdout)
+        result.update(counters)
+        result["rss_kb_open"] = rss_kb
+        return result
+
+
+def resident_kb(pid):
+    with open("/proc/%d/statm" % pid) as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def empty_resident_kb(relay_class, build):
+    with tempfile.TemporaryDirectory() as directory:
+        relay = relay_class(build, directory, 1, "plain")
+        try:
+            return resident_kb(relay.pid)
+        finally:
+            relay.stop()
+
+
+def best(rounds):
+    """Per figure the round that was disturbed least."""
+    chosen = dict(min(rounds, key=lambda r: r["us_per_packet"]))
+    for key in ("delay_ms_p50", "delay_ms_p99", "delay_ms_max", "loss_percent"):
+        chosen[key] = min(r[key] for r in rounds)
+    chosen["us_per_packet_rounds"] = [r["us_per_packet"] for r in rounds]
+    return chosen
+
+
+def host():
+    model = "unknown"
+    with open("/proc/cpuinfo") as cpuinfo:
+        for line in cpuinfo:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(), "load_average": os.getloadavg()[0]}
+
+
+
+def run(options):
+    relays = {"tonegate": Tonegate}
+    if options.no_peer:
+        print("rtpengine: left out as asked")
+    elif shutil.which("rtpengine") is None:
+        print("rtpengine: skipped, the package rtpengine-daemon is not installed; no ratio will be shown")
+    else:
+        relays["rtpengine"] = Rtpengine
+    loads = [int(n) for n in options.calls.split(",")]
+    empty_kb = {name: empty_resident_kb(relay, options.build) for name, relay in relays.items()}
+    cells = {}
+    total = options.rounds * len(loads) * 2 * len(relays)
+    done = 0
+    for _ in range(options.rounds):
+        for calls in loads:
+            for mode in ("plain", "armed"):
+                for name, relay in relays.items():
+                    done += 1
+                    print("  %2d of %d: %s, %d calls, %s" % (done, total, name, calls, mode), flush=True)
+                    result = measure(relay, options.build, calls, mode, options.seconds, options.warm)
+                    cells.setdefault((name, calls, mode), []).append(result)
+    return collect(cells, empty_kb)
+
+
+def collect(cells, empty_kb):
+    rows = []
+    for (name, calls, mode), rounds in cells.items():
+        row = best(rounds)
+        row.update(relay=name, mode=mode)
+        row["kb_per_call"] = round((row["rss_kb"] - empty_kb[name]) / calls, 1)
+        row["audio_later_ms"] = LOOKAHEAD_MS if (name, mode) == ("tonegate", "armed") else 0
+        rows.append(row)
+    for row in rows:
+        peers = [r for r in rows if r["relay"] == "rtpengine" and r["mode"] == row["mode"] and
+                 r["calls"] == row["calls"]]
+        if row["relay"] == "tonegate" and peers:
+            row["times_cheaper"] = round(peers[0]["us_per_packet"] / row["us_per_packet"], 2)
+    return rows
+
+
+def show(rows):
+    print("\n%-10s %-6s %5s %8s %8s %9s %8s %25s %8s" % ("relay", "mode", "calls", "us/pkt", "ratio", "KB/call",
+                                                       "loss %", "added ms p50/p99/max", "audio +"))
+    for row in sorted(rows, key=lambda r: (r["mode"] != "plain", r["calls"], r["relay"] != "tonegate")):
+        ratio = "%.1fx" % row["times_cheaper"] if "times_cheaper" in row else ""
+        delay = "%.2f / %.2f / %.1f" % (row["delay_ms_p50"], row["delay_ms_p99"], row["delay_ms_max"])
+        print("%-10s %-6s %5d %8.2f %8s %9.1f %8.3f %25s %5d ms" % (
+            row["relay"], row["mode"], row["calls"], row["us_per_packet"], ratio, row["kb_per_call"],
+            row["loss_percent"], delay, row["audio_later_ms"]))
+    print("us/pkt: CPU of the relay per packet relayed, kernel included. armed: caller's leg masked; for rtpengine "
+          "DTMF-security=silence, delay-buffer %d ms, caller's side only." % PEER_DELAY_MS)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--json", default="build/bench/media.json")
+    parser.add_argument("--calls", default="100,500")
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--warm", type=float, default=1.5)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--no-peer", action="store_true")
+    options = parser.parse_args()
+    if not os.path.exists(os.path.join(options.build, "bin", "tonegate-load")):
+        sys.exit("%s/bin/tonegate-load is not there: build the target first (cmake --build %s)" %
+                 (options.build, options.build))
+    rows = run(options)
+    show(rows)
+    os.makedirs(os.path.dirname(options.json) or ".", exist_ok=True)
+    with open(options.json, "w") as out:
+        json.dump({"host": host(), "command": " ".join(sys.argv), "results": rows}, out, indent=1)
+        out.write("\n")
+    print("written: " + options.json)
+
+
+if __name__ == "__main__":
+    main()
