@@ -78,6 +78,7 @@ static void file_h(const struct ask *ask)
         {ROUTE_SCRIPT, "text/javascript; charset=utf-8", &web_app_js},
         {ROUTE_TEXTS, "text/javascript; charset=utf-8", &web_texts_js},
         {ROUTE_STYLE, "text/css; charset=utf-8", &web_style_css},
+        {ROUTE_ICON, "image/svg+xml", &web_icon_svg},
         {ROUTE_OPENAPI, "application/yaml", &web_openapi_yaml},
     };
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -579,6 +580,7 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_SCRIPT] = file_h,
     [ROUTE_TEXTS] = file_h,
     [ROUTE_STYLE] = file_h,
+    [ROUTE_ICON] = file_h,
     [ROUTE_HEALTH] = health_h,
     [ROUTE_OPENAPI] = file_h,
     [ROUTE_CURRENCIES] = currencies_h,

@@ -10,6 +10,7 @@ static const struct route table[] = {
     {HTTP_GET,  "/app.js",                             ROUTE_SCRIPT,         true},
     {HTTP_GET,  "/texts.js",                           ROUTE_TEXTS,          true},
     {HTTP_GET,  "/style.css",                          ROUTE_STYLE,          true},
+    {HTTP_GET,  "/icon.svg",                           ROUTE_ICON,           true},
     {HTTP_GET,  "/healthz",                            ROUTE_HEALTH,         true},
     {HTTP_GET,  "/v1/openapi.yaml",                    ROUTE_OPENAPI,        true},
     {HTTP_GET,  "/v1/currencies",                      ROUTE_CURRENCIES,     false},

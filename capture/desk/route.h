@@ -26,6 +26,7 @@ enum route_id {
     ROUTE_SCRIPT,
     ROUTE_TEXTS,
     ROUTE_STYLE,
+    ROUTE_ICON,
     ROUTE_HEALTH,
     ROUTE_OPENAPI,
     ROUTE_CURRENCIES,

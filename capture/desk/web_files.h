@@ -14,6 +14,7 @@ extern const struct web_file web_index_html;
 extern const struct web_file web_app_js;
 extern const struct web_file web_texts_js;
 extern const struct web_file web_style_css;
+extern const struct web_file web_icon_svg;
 extern const struct web_file web_openapi_yaml;
 
 #endif
