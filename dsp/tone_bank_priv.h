@@ -5,6 +5,8 @@
 #include "dsp/cpu.h"
 #include "dsp/tone_bank.h"
 
+extern const int16_t tone_bank_pairs[TONE_BANK_BLOCK / 2][2 * TONE_BANK_TONES][2];
+
 #ifdef TONE_BANK_HAS_X86
 tone_bank_blocks tone_bank_blocks_sse2;
 tone_bank_blocks tone_bank_blocks_avx2;
