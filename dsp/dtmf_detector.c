@@ -54,9 +54,10 @@ size_t dtmf_detector_size(void)
 void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_samples)
 {
     memset(detector, 0, sizeof(*detector));
-    detector->bank = tone_bank_choose(dsp_cpu_flags());
+    unsigned cpu_flags = dsp_cpu_flags();
+    detector->bank = tone_bank_choose(cpu_flags);
     suspicion_init(&detector->suspicion,
-                   lookahead_samples >= FAR_LOOKAHEAD ? SUSPICION_IN_18_MS : SUSPICION_IN_9_MS);
+                   lookahead_samples >= FAR_LOOKAHEAD ? SUSPICION_IN_18_MS : SUSPICION_IN_9_MS, cpu_flags);
     suspicion_set_strict(&detector->suspicion, lookahead_samples == 0);
     decision_init(&detector->decision);
 }

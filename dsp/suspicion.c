@@ -1,6 +1,8 @@
 #include "dsp/suspicion.h"
 
+#include "dsp/cpu.h"
 #include "dsp/dtmf.h"
+#include "dsp/suspicion_priv.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -32,23 +34,16 @@ struct pair_fit {
     float odd_low, odd_cross, odd_high;
 };
 
-/* cos and sin of half the distance between the middles of two halves that are joined. */
-struct turn {
-    float cosine[TONE_BANK_TONES];
-    float sine[TONE_BANK_TONES];
-};
-
 struct tables {
+    struct suspicion_gate gate[SUSPICION_WINDOWS];
     struct pair_fit fit[SUSPICION_WINDOWS][ROWS * COLUMNS];
-    float gate[SUSPICION_WINDOWS]; /* share of plain bin power below which no pair can explain all */
-    float energy_min[SUSPICION_WINDOWS];
-    struct turn turn[SUSPICION_WINDOWS][3]; /* of the window's halves: detuned down, nominal, up */
+    float eigen[SUSPICION_WINDOWS]; /* share of plain bin power below which no pair can explain all */
 };
 
 static struct tables tables;
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-static void turn_make(struct turn *turn, double distance, double detune)
+static void turn_make(struct suspicion_turn *turn, double distance, double detune)
 {
     for (int tone = 0; tone < TONE_BANK_TONES; tone++) {
         double angle = 2 * M_PI * tone_bank_hz[tone] * (1 + detune) / DTMF_SAMPLE_RATE * distance;
@@ -89,6 +84,7 @@ static double fit_make(struct pair_fit *fit, double low, double high, int length
 
 static void tables_make(void)
 {
+    static const double distance[SUSPICION_WINDOWS] = {8, 16, 16, 24, 32};
     double amplitude = 32767 * pow(10, (FLOOR_DBM0 - 3.14) / 20);
     for (int w = 0; w < SUSPICION_WINDOWS; w++) {
         int length = suspicion_windows[w].blocks * TONE_BANK_BLOCK;
@@ -98,59 +94,85 @@ static void tables_make(void)
             double high = 2 * M_PI * tone_bank_hz[ROWS + pair % COLUMNS] / DTMF_SAMPLE_RATE;
             eigen = fmin(eigen, fit_make(&tables.fit[w][pair], low, high, length));
         }
-        tables.gate[w] = (float)eigen;
-        tables.energy_min[w] = (float)(amplitude * amplitude / 2 * length);
-    }
-    static const double distance[SUSPICION_WINDOWS] = {8, 16, 16, 24, 32};
-    for (int w = 0; w < SUSPICION_WINDOWS; w++) {
+        tables.eigen[w] = (float)eigen;
+        tables.gate[w].share = (float)eigen * beside[w].nominal_min;
+        tables.gate[w].energy_min = (float)(amplitude * amplitude / 2 * length);
         for (int d = 0; d < 3; d++)
-            turn_make(&tables.turn[w][d], distance[w], (d - 1) * beside[w].detune);
+            turn_make(&tables.gate[w].turn[d], distance[w], (d - 1) * beside[w].detune);
     }
 }
 
-void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste)
+static unsigned push_c(struct suspicion *s, const struct tone_block *block,
+                       const struct suspicion_gate gates[SUSPICION_WINDOWS])
+{
+    return suspicion_push_face(s, block, gates);
+}
+
+static const struct suspicion_face faces[] = {
+    {"c", 0, push_c},
+#ifdef TONE_BANK_HAS_X86
+    {"avx2", DSP_CPU_AVX2, suspicion_push_avx2},
+    {"avx512", DSP_CPU_AVX512, suspicion_push_avx512},
+#endif
+};
+#define FACE_COUNT (sizeof(faces) / sizeof(faces[0]))
+
+const struct suspicion_face *suspicion_faces(size_t *count)
+{
+    *count = FACE_COUNT;
+    return faces;
+}
+
+void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste, unsigned cpu_flags)
 {
     pthread_once(&tables_once, tables_make);
     memset(suspicion, 0, sizeof(*suspicion));
     suspicion->haste = (uint8_t)haste;
+    suspicion->face = &faces[0];
+    for (size_t i = 1; i < FACE_COUNT; i++) {
+        if ((faces[i].cpu_flags & ~cpu_flags) == 0)
+            suspicion->face = &faces[i];
+    }
+    suspicion_set_strict(suspicion, false);
 }
 
 void suspicion_set_strict(struct suspicion *suspicion, bool is_strict)
 {
-    suspicion->is_strict = is_strict;
-}
-
-/* Joins two windows of the same length, whose middles lie as far apart as the turn says twice. */
-static inline void join(struct suspicion_spectrum *out, const struct suspicion_spectrum *early,
-                        const struct suspicion_spectrum *late, const struct turn *turn)
-{
-    for (int i = 0; i < TONE_BANK_TONES; i++) {
-        float cosine = (late->cosine[i] + early->cosine[i]) * turn->cosine[i] -
-                       (late->sine[i] - early->sine[i]) * turn->sine[i];
-        float sine = (late->sine[i] + early->sine[i]) * turn->cosine[i] +
-                     (late->cosine[i] - early->cosine[i]) * turn->sine[i];
-        out->cosine[i] = cosine;
-        out->sine[i] = sine;
+    for (int w = 0; w < SUSPICION_WINDOWS; w++) {
+        const struct suspicion_window *window = &suspicion_windows[w];
+        suspicion->share_min[w] =
+            is_strict ? window->share_min_strict[suspicion->haste] : window->share_min[suspicion->haste];
     }
-    out->energy = early->energy + late->energy;
 }
 
-static inline void power_of(const struct suspicion_spectrum *spectrum, float power[TONE_BANK_TONES])
+/* The nominal frequency, and the strongest of it and the ones beside it, each tone for itself. */
+static void take_strongest(int w, const struct suspicion_halves *halves, struct suspicion_spectrum *spectrum,
+                           float power[TONE_BANK_TONES])
 {
-    for (int i = 0; i < TONE_BANK_TONES; i++)
-        power[i] = spectrum->cosine[i] * spectrum->cosine[i] + spectrum->sine[i] * spectrum->sine[i];
-}
-
-static inline float max4(const float *values)
-{
-    float a = values[0] > values[1] ? values[0] : values[1];
-    float b = values[2] > values[3] ? values[2] : values[3];
-    return a > b ? a : b;
+    vec8 strength;
+    suspicion_join(halves, &tables.gate[w].turn[1], spectrum, &strength);
+    memcpy(power, &strength, sizeof(strength));
+    for (int d = 0; d < 3 && beside[w].detune > 0; d += 2) {
+        struct suspicion_spectrum other;
+        suspicion_join(halves, &tables.gate[w].turn[d], &other, &strength);
+        for (int i = 0; i < TONE_BANK_TONES; i++) {
+            if (strength[i] > power[i]) {
+                power[i] = strength[i];
+                spectrum->cosine[i] = other.cosine[i];
+                spectrum->sine[i] = other.sine[i];
+            }
+        }
+    }
 }
 
 /* Energy that the pair explains; 0 when the fitted amplitudes are too unequal to be a key. */
-static float pair_energy(const struct pair_fit *fit, float cl, float sl, float ch, float sh)
+static float pair_energy(const struct pair_fit *fit, const struct suspicion_spectrum *spectrum, int row,
+                         int column)
 {
+    float cl = spectrum->cosine[row];
+    float sl = spectrum->sine[row];
+    float ch = spectrum->cosine[ROWS + column];
+    float sh = spectrum->sine[ROWS + column];
     float a = fit->even_low * cl + fit->even_cross * ch;
     float b = fit->odd_low * sl + fit->odd_cross * sh;
     float c = fit->even_cross * cl + fit->even_high * ch;
@@ -162,78 +184,16 @@ static float pair_energy(const struct pair_fit *fit, float cl, float sl, float c
     return a * cl + b * sl + c * ch + d * sh;
 }
 
-static inline const struct suspicion_spectrum *back(const struct suspicion_spectrum *ring, uint64_t at,
-                                                    unsigned blocks)
-{
-    return &ring[(at - blocks) & (SUSPICION_RING - 1)];
-}
-
-/* The two halves of a window, and what lies between them (NULL: nothing). */
-struct halves {
-    const struct suspicion_spectrum *early, *middle, *late;
-};
-
-static inline struct halves halves_of(const struct suspicion *s, int w)
-{
-    uint64_t at = s->block_count - 1;
-    switch (w) {
-    case 0:
-        return (struct halves){back(s->one, at, 1), NULL, back(s->one, at, 0)};
-    case 1:
-        return (struct halves){back(s->one, at, 2), back(s->one, at, 1), back(s->one, at, 0)};
-    case 2:
-        return (struct halves){back(s->two, at, 2), NULL, back(s->two, at, 0)};
-    case 3:
-        return (struct halves){back(s->three, at, 3), NULL, back(s->three, at, 0)};
-    default:
-        return (struct halves){back(s->four, at, 4), NULL, back(s->four, at, 0)};
-    }
-}
-
-static inline void join_halves(struct suspicion_spectrum *out, const struct halves *halves,
-                               const struct turn *turn)
-{
-    join(out, halves->early, halves->late, turn);
-    if (!halves->middle)
-        return;
-    for (int i = 0; i < TONE_BANK_TONES; i++) {
-        out->cosine[i] += halves->middle->cosine[i];
-        out->sine[i] += halves->middle->sine[i];
-    }
-    out->energy += halves->middle->energy;
-}
-
-/* Each tone takes the frequency, of three, at which it is strongest. */
-static void take_strongest(struct suspicion_spectrum *spectrum, float power[TONE_BANK_TONES],
-                           const struct halves *halves, int w)
-{
-    for (int d = 0; d < 3; d += 2) {
-        struct suspicion_spectrum other;
-        float other_power[TONE_BANK_TONES];
-        join_halves(&other, halves, &tables.turn[w][d]);
-        power_of(&other, other_power);
-        for (int i = 0; i < TONE_BANK_TONES; i++) {
-            if (other_power[i] > power[i]) {
-                power[i] = other_power[i];
-                spectrum->cosine[i] = other.cosine[i];
-                spectrum->sine[i] = other.sine[i];
-            }
-        }
-    }
-}
-
-/* The greatest energy that a pair explains, of those that could explain gate; 0 when none does. */
+/* The greatest energy that a pair explains, of those that could explain as much as needed; 0 when none does. */
 static float best_pair(int w, const struct suspicion_spectrum *spectrum, const float power[TONE_BANK_TONES],
-                       float gate, struct suspicion_hit *hit)
+                       float needed, struct suspicion_hit *hit)
 {
     float best = 0;
     for (int row = 0; row < ROWS; row++) {
         for (int column = 0; column < COLUMNS; column++) {
-            if (power[row] + power[ROWS + column] < gate)
+            if (power[row] + power[ROWS + column] < needed * tables.eigen[w])
                 continue;
-            float energy = pair_energy(&tables.fit[w][row * COLUMNS + column], spectrum->cosine[row],
-                                       spectrum->sine[row], spectrum->cosine[ROWS + column],
-                                       spectrum->sine[ROWS + column]);
+            float energy = pair_energy(&tables.fit[w][row * COLUMNS + column], spectrum, row, column);
             if (energy > best) {
                 best = energy;
                 hit->key_low = (uint8_t)row;
@@ -245,68 +205,30 @@ static float best_pair(int w, const struct suspicion_spectrum *spectrum, const f
 }
 
 /* The share of the window's energy that the best pair explains, if it is at least share_min; otherwise 0. */
-static float ask_closely(int w, const struct halves *halves, struct suspicion_spectrum *spectrum,
-                         float power[TONE_BANK_TONES], float share_min, struct suspicion_hit *hit)
+static float ask_closely(const struct suspicion *s, int w, float share_min, struct suspicion_hit *hit)
 {
-    if (beside[w].detune > 0)
-        take_strongest(spectrum, power, halves, w);
-    float needed = spectrum->energy * share_min;
-    float best = best_pair(w, spectrum, power, needed * tables.gate[w], hit);
+    struct suspicion_halves halves = suspicion_halves_of(s, w);
+    struct suspicion_spectrum spectrum;
+    float power[TONE_BANK_TONES];
+    take_strongest(w, &halves, &spectrum, power);
+    float needed = halves.energy * share_min;
+    float best = best_pair(w, &spectrum, power, needed, hit);
     if (best <= 0 || best < needed)
         return 0;
     hit->window = (uint8_t)w;
     hit->window_blocks = suspicion_windows[w].blocks;
-    hit->explained = best / spectrum->energy;
+    hit->explained = best / halves.energy;
     return hit->explained;
-}
-
-/* As ask_closely, but cheap where nothing like a pair is heard, which is nearly always. */
-static inline float ask(const struct suspicion *s, int w, float share_min, struct suspicion_hit *hit)
-{
-    struct halves halves = halves_of(s, w);
-    float energy = halves.early->energy + halves.late->energy + (halves.middle ? halves.middle->energy : 0);
-    if (energy < tables.energy_min[w])
-        return 0;
-    struct suspicion_spectrum spectrum;
-    float power[TONE_BANK_TONES];
-    join_halves(&spectrum, &halves, &tables.turn[w][1]);
-    power_of(&spectrum, power);
-    float gate = energy * share_min * tables.gate[w] * beside[w].nominal_min;
-    if (max4(power) + max4(power + ROWS) < gate)
-        return 0;
-    return ask_closely(w, &halves, &spectrum, power, share_min, hit);
-}
-
-static void push(struct suspicion *s, const struct tone_block *block)
-{
-    uint64_t at = s->block_count++;
-    unsigned slot = at & (SUSPICION_RING - 1);
-    struct suspicion_spectrum *one = &s->one[slot];
-    for (int i = 0; i < TONE_BANK_TONES; i++) {
-        one->cosine[i] = (float)block->cosine[i] * (1.0f / TONE_BANK_SCALE);
-        one->sine[i] = (float)block->sine[i] * (1.0f / TONE_BANK_SCALE);
-    }
-    one->energy = (float)block->energy * TONE_BANK_ENERGY_UNIT;
-    struct halves two = halves_of(s, 0);
-    struct halves three = halves_of(s, 1);
-    join_halves(&s->two[slot], &two, &tables.turn[0][1]);
-    join_halves(&s->three[slot], &three, &tables.turn[1][1]);
-    struct halves four = halves_of(s, 2);
-    join_halves(&s->four[slot], &four, &tables.turn[2][1]);
-}
-
-static bool is_whole(const struct suspicion *s, int w)
-{
-    return s->block_count >= s->deaf_until_block + suspicion_windows[w].blocks;
 }
 
 bool suspicion_feed(struct suspicion *s, const struct tone_block *block, struct suspicion_hit *hit)
 {
-    push(s, block);
-    for (int w = 0; w < SUSPICION_WINDOWS && is_whole(s, w); w++) {
-        const struct suspicion_window *window = &suspicion_windows[w];
-        float share_min = s->is_strict ? window->share_min_strict[s->haste] : window->share_min[s->haste];
-        if (share_min <= 1 && ask(s, w, share_min, hit) > 0)
+    unsigned asked = s->face->push(s, block, tables.gate);
+    while (asked) {
+        int w = __builtin_ctz(asked);
+        asked &= asked - 1;
+        bool is_whole = s->block_count >= s->deaf_until_block + suspicion_windows[w].blocks;
+        if (is_whole && ask_closely(s, w, s->share_min[w], hit) > 0)
             return true;
     }
     return false;
@@ -315,13 +237,15 @@ bool suspicion_feed(struct suspicion *s, const struct tone_block *block, struct 
 void suspicion_skip(struct suspicion *s)
 {
     static const struct tone_block silence;
-    push(s, &silence);
+    (void)s->face->push(s, &silence, tables.gate);
     s->deaf_until_block = s->block_count;
 }
 
 void suspicion_shares(const struct suspicion *s, float shares[SUSPICION_WINDOWS])
 {
     struct suspicion_hit hit;
-    for (int w = 0; w < SUSPICION_WINDOWS; w++)
-        shares[w] = ask(s, w, 0.01f, &hit);
+    for (int w = 0; w < SUSPICION_WINDOWS; w++) {
+        bool is_loud = suspicion_halves_of(s, w).energy >= tables.gate[w].energy_min;
+        shares[w] = is_loud ? ask_closely(s, w, 0.01f, &hit) : 0;
+    }
 }

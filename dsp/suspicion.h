@@ -3,7 +3,8 @@
  *
  * Several windows end at every 2 ms block. In each, the energy that the best of the 16 tone pairs explains (least squares
  * over both tones together) is compared with the energy of the window. Short windows are quick and ask for a nearly
- * pure pair; long ones hear through speech and noise and try frequencies beside the nominal ones (ITU-T Q.24 §2).
+ * pure pair; long ones hear through speech and noise. All but the shortest try frequencies beside the nominal ones
+ * (ITU-T Q.24 §2).
  *
  * No allocation, no I/O; tables are made once, thread-safely. Thread: one at a time per struct. */
 #ifndef TONEGATE_DSP_SUSPICION_H
@@ -18,20 +19,24 @@
 
 /* Correlations of one window about its middle. */
 struct suspicion_spectrum {
-    float cosine[TONE_BANK_TONES];
-    float sine[TONE_BANK_TONES];
-    float energy;
+    _Alignas(32) float cosine[TONE_BANK_TONES];
+    _Alignas(32) float sine[TONE_BANK_TONES];
 };
 
+struct suspicion_ring {
+    struct suspicion_spectrum spectrum[SUSPICION_RING]; /* block n is at n % SUSPICION_RING */
+    float energy[SUSPICION_RING];
+};
+
+struct suspicion_face;
+
 struct suspicion {
-    struct suspicion_spectrum one[SUSPICION_RING]; /* by length in blocks, newest at block_count - 1 */
-    struct suspicion_spectrum two[SUSPICION_RING];
-    struct suspicion_spectrum three[SUSPICION_RING];
-    struct suspicion_spectrum four[SUSPICION_RING];
+    struct suspicion_ring one, two, three, four; /* by length in blocks */
     uint64_t block_count;
     uint64_t deaf_until_block; /* windows that reach back before this block are not asked: they hold a gap */
-    uint8_t haste;             /* enum suspicion_haste */
-    bool is_strict;
+    const struct suspicion_face *face;
+    float share_min[SUSPICION_WINDOWS]; /* over 1: not asked */
+    uint8_t haste;                      /* enum suspicion_haste */
 };
 
 /* How soon the answer is needed. Long windows tell speech from tones far better than short ones, so whoever has the time
@@ -50,8 +55,8 @@ struct suspicion_hit {
     float explained;       /* 0..1 */
 };
 
-/* Starts, or starts again: all history is overwritten. */
-void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste);
+/* Starts, or starts again: all history is overwritten. cpu_flags as dsp_cpu_flags(). */
+void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste, unsigned cpu_flags);
 
 /* Lower thresholds while a field is being keyed. */
 void suspicion_set_strict(struct suspicion *suspicion, bool is_strict);
@@ -62,8 +67,8 @@ bool suspicion_feed(struct suspicion *suspicion, const struct tone_block *block,
 /* A block that never arrived. */
 void suspicion_skip(struct suspicion *suspicion);
 
-/* For benches: the greatest explained share of each window at the last block fed, 0 where level or twist forbid;
- * thresholds are not applied. */
+/* For benches: the share of each window at the last block fed, 0 where level or twist forbid; thresholds are not
+ * applied. */
 void suspicion_shares(const struct suspicion *suspicion, float shares[SUSPICION_WINDOWS]);
 
 /* Length of each window, and the share of its energy that a pair must explain; over 1: never asked. */
