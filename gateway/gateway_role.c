@@ -23,6 +23,12 @@
 #include <unistd.h>
 
 #define BEAT_MS 100
+
+/* Requirement S1-27: three answers in a row that took 15 s on average. */
+#define BREAKER_SLOW_MS  15000
+#define BREAKER_FAILURES 10
+#define BREAKER_OPEN_MS  30000
+
 /* What pthread_create() asks clone(2) for. */
 #define THREAD_FLAGS                                                                                         \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |       \
@@ -145,6 +151,7 @@ static enum err make_settings(const struct config *config, struct step_settings 
     settings->charge_timeout_ms = config->gateway.charge_timeout_ms;
     settings->retries = config->gateway.retries;
     settings->retry_wait_ms = config->gateway.retry_wait_ms;
+    settings->breaker = (struct breaker_policy){BREAKER_SLOW_MS, BREAKER_FAILURES, BREAKER_OPEN_MS};
     enum err err = secret_new(&settings->key, CONNECTOR_KEY_BYTES);
     if (!err)
         err = read_key(config->gateway.api_key_path, settings->key);

@@ -1,6 +1,7 @@
 #include "gateway/step.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "gateway/http.h"
 #include "gateway/retry.h"
 #include "gateway/wipe_heap.h"
@@ -21,6 +22,7 @@ struct step {
     struct mono_time came_at;
     struct retry_policy policy;
     struct step_report report;
+    bool is_guarded;  /* the breaker let it in, perhaps as its probe */
     bool is_doubtful; /* a try may have been carried out, and its answer is not known */
     bool is_orphan;
     bool has_follower;
@@ -35,6 +37,7 @@ struct steps {
     void *owner;
     struct step *first;
     size_t count;
+    struct breaker breaker;
 };
 
 static void step_try(struct step *step);
@@ -45,6 +48,8 @@ static void step_free(struct step *step)
 {
     struct steps *steps = step->steps;
     http_cancel(step->exchange);
+    if (step->is_guarded)
+        breaker_probe_lost(&steps->breaker);
     if (step->wait)
         event_free(step->wait);
     secret_free(step->request.body);
@@ -162,12 +167,24 @@ static int64_t elapsed_ms(const struct step *step)
     return mono_elapsed_ms(step->came_at, mono_now());
 }
 
+static void note_exchange(struct step *step, const struct http_answer *answer)
+{
+    struct breaker *breaker = &step->steps->breaker;
+    bool is_answered = answer->result == HTTP_ANSWERED && answer->status < 500;
+    step->is_guarded = false;
+    if (breaker_record(breaker, mono_now(), answer->ms, is_answered))
+        log_event(LOG_WARN, "circuit breaker of the gateway",
+                  LOG_CONSTANT("state", breaker_state_name(breaker->state)),
+                  LOG_COUNT("opened", breaker->opened));
+}
+
 static void answered(void *owner, const struct http_answer *answer)
 {
     struct step *step = owner;
     struct connector_verdict verdict;
     unsigned wait_ms;
     step->exchange = NULL;
+    note_exchange(step, answer);
     step->report.status = answer->result == HTTP_ANSWERED ? answer->status : 0;
     step->report.transport = http_result_name(answer->result);
     judge(step, answer, &verdict);
@@ -351,12 +368,12 @@ static enum err follow(struct step *orphan, const struct msg_header *message)
     return OK;
 }
 
-/* No room for the step: the vault is told so, it must not wait for an answer that never comes. */
-static void refuse(struct steps *steps, const struct connector_step *what)
+/* The step cannot begin: the vault is told so, it must not wait for an answer that never comes. */
+static void refuse(struct steps *steps, const struct connector_step *what, const char *why)
 {
     struct connector_verdict verdict;
     struct gateway_reply_msg reply;
-    struct step_report report = {.operation = what->operation, .transport = "no_room"};
+    struct step_report report = {.operation = what->operation, .transport = why};
     connector_verdict_set(&verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
     fill_reply(what, &verdict, &reply);
     steps->reply_h(steps->owner, &reply, &report);
@@ -372,9 +389,19 @@ enum err steps_take(struct steps *steps, const struct msg_header *message)
     struct step *before = find(steps, message->subject);
     if (before)
         return follow(before, message);
+    /* The breaker holds payments back where they begin; one that has begun is led to its end. */
+    bool is_guarded = what.operation == CONNECTOR_TOKENISE;
+    if (is_guarded && !breaker_allow(&steps->breaker, mono_now())) {
+        refuse(steps, &what, "breaker_open");
+        return OK;
+    }
     struct step *step = steps->count < LIMIT_GATEWAY_IN_FLIGHT ? step_new(steps, &what) : NULL;
+    if (step)
+        step->is_guarded = is_guarded;
+    else if (is_guarded)
+        breaker_probe_lost(&steps->breaker);
     if (!step)
-        refuse(steps, &what);
+        refuse(steps, &what, "no_room");
     else if (step_prepare(step, &verdict) != OK)
         step_finish(step, &verdict);
     else
@@ -396,6 +423,11 @@ void steps_orphan(struct steps *steps)
     }
 }
 
+enum breaker_state steps_breaker_state(const struct steps *steps)
+{
+    return steps->breaker.state;
+}
+
 size_t steps_count(const struct steps *steps)
 {
     return steps->count;
@@ -414,6 +446,7 @@ enum err steps_new(struct steps **out, struct event_base *base, const struct ste
     steps->settings = *settings;
     steps->reply_h = reply_h;
     steps->owner = owner;
+    breaker_init(&steps->breaker, &settings->breaker);
     if (steps->settings.ceiling_ms == 0 || steps->settings.ceiling_ms > LIMIT_GATEWAY_CEILING_MS)
         steps->settings.ceiling_ms = LIMIT_GATEWAY_CEILING_MS;
     enum err err = http_client_new(&steps->client, base, settings->ca_path);

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/secret.h"
+#include "gateway/breaker.h"
 #include "gateway/connector.h"
 #include "gateway/gateway_msg.h"
 
@@ -33,6 +34,7 @@ struct step_settings {
     unsigned ceiling_ms;        /* 0: LIMIT_GATEWAY_CEILING_MS */
     unsigned retries;
     unsigned retry_wait_ms;
+    struct breaker_policy breaker; /* zero: none */
 };
 
 /* For the one log line of a step and for tests. */
@@ -72,5 +74,7 @@ enum step_state steps_state(const struct steps *steps, uint64_t capture_id);
 void steps_orphan(struct steps *steps);
 
 size_t steps_count(const struct steps *steps);
+
+enum breaker_state steps_breaker_state(const struct steps *steps);
 
 #endif

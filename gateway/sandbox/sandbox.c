@@ -488,7 +488,7 @@ static enum err open_tls(struct sandbox *sandbox, const struct sandbox_options *
 static enum err open_http(struct sandbox *sandbox, const struct sandbox_options *options)
 {
     char address[INET_ADDRSTRLEN];
-    struct sockaddr_in bound;
+    struct sockaddr_in bound = {0};
     socklen_t size = sizeof(bound);
     sandbox->http = evhttp_new(sandbox->base);
     if (!sandbox->http)
@@ -502,8 +502,8 @@ static enum err open_http(struct sandbox *sandbox, const struct sandbox_options 
     inet_ntop(AF_INET, &options->listen.sin_addr, address, sizeof(address));
     struct evhttp_bound_socket *socket =
         evhttp_bind_socket_with_handle(sandbox->http, address, ntohs(options->listen.sin_port));
-    int now =
-        1; /* accepted sockets inherit it: without, each answer waits 40 ms for a delayed acknowledgement */
+    /* Accepted sockets inherit it: without, each answer waits 40 ms for a delayed acknowledgement. */
+    int now = 1;
     if (!socket ||
         setsockopt(evhttp_bound_socket_get_fd(socket), IPPROTO_TCP, TCP_NODELAY, &now, sizeof(now)) != 0 ||
         getsockname(evhttp_bound_socket_get_fd(socket), (struct sockaddr *)&bound, &size) != 0)

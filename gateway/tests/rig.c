@@ -82,7 +82,7 @@ void rig_teardown(void)
 
 const char *rig_log(void)
 {
-    static char text[1 << 18];
+    static char text[1 << 21];
     ssize_t length = pread(log_fd, text, sizeof(text) - 1, 0);
     text[length > 0 ? length : 0] = '\0';
     return text;

@@ -325,6 +325,29 @@ static void a_second_step_of_a_capture_waits_its_turn_by_being_refused(void **st
     assert_int_equal(rig.link.port.counts.refused_value, 1);
 }
 
+static void as_many_steps_as_the_limit_run_at_once_and_one_more_is_told(void **state)
+{
+    (void)state;
+    rig_close(&rig);
+    struct step_settings settings = rig_settings(sandbox.url);
+    settings.charge_timeout_ms = 9000;
+    rig_open(&rig, &settings);
+    rig_fault(&rig, &sandbox, "kind=delay&ms=2500&operation=tokenise&times=512");
+    for (unsigned i = 0; i < LIMIT_GATEWAY_IN_FLIGHT; i++) {
+        struct gateway_tokenise_msg message = rig_tokenise(next_capture++, 1, GOOD_CARD);
+        rig_send(&rig, &message);
+        if (i % 64 == 63)
+            rig_run_ms(&rig, 10);
+    }
+    assert_int_equal(steps_count(rig.link.steps), LIMIT_GATEWAY_IN_FLIGHT);
+    struct gateway_tokenise_msg message = rig_tokenise(next_capture++, 1, GOOD_CARD);
+    expect(rig_ask(&rig, &message), GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
+    for (unsigned i = 0; i < LIMIT_GATEWAY_IN_FLIGHT; i++)
+        expect(rig_wait(&rig), GATEWAY_DONE, ORDER_NONE, REASON_NONE);
+    assert_int_equal(steps_count(rig.link.steps), 0);
+    assert_int_equal(wipe_heap_count_pattern(GOOD_CARD, 16), 0);
+}
+
 static void when_the_vault_dies_cards_go_and_a_question_does_not_overtake_the_charge(void **state)
 {
     (void)state;
@@ -413,6 +436,7 @@ int main(void)
         WITH_RIG(a_strange_authority_or_host_name_gets_no_card),
         WITH_RIG(an_account_without_telephone_orders_is_configuration),
         WITH_RIG(a_second_step_of_a_capture_waits_its_turn_by_being_refused),
+        WITH_RIG(as_many_steps_as_the_limit_run_at_once_and_one_more_is_told),
         WITH_RIG(when_the_vault_dies_cards_go_and_a_question_does_not_overtake_the_charge),
         WITH_RIG(no_digit_stays_on_the_heap),
         WITH_RIG(the_upload_buffer_is_wiped_while_the_answer_is_awaited),

@@ -218,6 +218,30 @@ static void tries_are_as_many_as_allowed_and_no_more(void **state)
     close_rig();
 }
 
+static void a_gateway_that_is_down_is_left_alone_and_probed(void **state)
+{
+    (void)state;
+    fake_start(&fake, FAKE_STATUS, 500, rig_path("right"));
+    struct step_settings settings = rig_settings(fake.url);
+    settings.retries = 0;
+    settings.breaker = (struct breaker_policy){.slow_ms = 15000, .failures_max = 3, .open_ms = 300};
+    rig_open(&rig, &settings);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(tokenise()->outcome, GATEWAY_UNAVAILABLE);
+    assert_int_equal(steps_breaker_state(rig.link.steps), BREAKER_OPEN);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(tokenise()->outcome, GATEWAY_UNAVAILABLE);
+    assert_int_equal(fake.counts->cards, 3);                 /* refused before anything was sent */
+    assert_int_equal(confirm()->outcome, GATEWAY_NO_ANSWER); /* what has begun goes on */
+    assert_int_equal(fake.counts->requests, 4);
+    rig_run_ms(&rig, 350);
+    assert_int_equal(tokenise()->outcome, GATEWAY_UNAVAILABLE);
+    assert_int_equal(fake.counts->cards, 4);
+    assert_int_equal(steps_breaker_state(rig.link.steps), BREAKER_OPEN);
+    assert_non_null(strstr(rig_log(), "circuit breaker of the gateway"));
+    close_rig();
+}
+
 static void the_log_holds_no_card(void **state)
 {
     (void)state;
@@ -235,6 +259,7 @@ int main(void)
         cmocka_unit_test(a_late_answer_reaches_nobody),
         cmocka_unit_test(a_kept_connection_that_died_is_opened_again),
         cmocka_unit_test(tries_are_as_many_as_allowed_and_no_more),
+        cmocka_unit_test(a_gateway_that_is_down_is_left_alone_and_probed),
         cmocka_unit_test(the_log_holds_no_card),
     };
     rig_setup();

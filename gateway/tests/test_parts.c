@@ -1,4 +1,5 @@
-/* The small parts of the room: forms, retry arithmetic, the wiping heap. */
+/* The small parts of the room: forms, retry arithmetic, the breaker, the wiping heap. */
+#include "gateway/breaker.h"
 #include "gateway/form.h"
 #include "gateway/retry.h"
 #include "gateway/wipe_heap.h"
@@ -119,6 +120,71 @@ static void a_try_is_cut_at_the_ceiling(void **state)
     assert_int_equal(retry_timeout_ms(&policy, 30000, 70000), 0);
 }
 
+/* --- the breaker --- */
+
+static const struct breaker_policy slow_after_15s = {.slow_ms = 15000, .failures_max = 4, .open_ms = 30000};
+
+static struct mono_time at_ms(int64_t ms)
+{
+    return mono_add_ms((struct mono_time){0}, ms);
+}
+
+static void three_slow_answers_in_a_row_open_the_breaker(void **state)
+{
+    (void)state;
+    struct breaker breaker;
+    breaker_init(&breaker, &slow_after_15s);
+    assert_false(breaker_record(&breaker, at_ms(0), 20000, true));
+    assert_false(breaker_record(&breaker, at_ms(0), 20000, true));
+    assert_false(breaker_record(&breaker, at_ms(0), 4000, true)); /* 44 s over three: below */
+    assert_false(breaker_record(&breaker, at_ms(0), 16000, true));
+    assert_true(breaker_record(&breaker, at_ms(0), 30000, true)); /* 4 + 16 + 30 = 50: above */
+    assert_int_equal(breaker.state, BREAKER_OPEN);
+    assert_false(breaker_allow(&breaker, at_ms(29999)));
+    assert_true(breaker_allow(&breaker, at_ms(30000)));
+    assert_false(breaker_allow(&breaker, at_ms(30000))); /* one probe at a time */
+    assert_true(breaker_record(&breaker, at_ms(31000), 900, true));
+    assert_int_equal(breaker.state, BREAKER_CLOSED);
+    assert_true(breaker_allow(&breaker, at_ms(31000)));
+    assert_false(breaker_record(&breaker, at_ms(32000), 16000, true)); /* what was before is forgotten */
+}
+
+static void unanswered_exchanges_open_it_and_a_failed_probe_keeps_it_so_for_longer(void **state)
+{
+    (void)state;
+    struct breaker breaker;
+    breaker_init(&breaker, &slow_after_15s);
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(breaker_record(&breaker, at_ms(0), 5, false));
+    assert_false(breaker_record(&breaker, at_ms(0), 5, true));
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(breaker_record(&breaker, at_ms(0), 5, false));
+    assert_true(breaker_record(&breaker, at_ms(0), 5, false));
+    assert_true(breaker_allow(&breaker, at_ms(30000)));
+    breaker_probe_lost(&breaker);
+    assert_true(breaker_allow(&breaker, at_ms(30000)));
+    assert_true(breaker_record(&breaker, at_ms(30000), 5, false));
+    assert_false(breaker_allow(&breaker, at_ms(89999)));
+    assert_true(breaker_allow(&breaker, at_ms(90000)));
+    for (unsigned i = 0; i < 10; i++) { /* no longer than the longest */
+        breaker.is_probe_out = true;
+        breaker.state = BREAKER_HALF_OPEN;
+        assert_true(breaker_record(&breaker, at_ms(0), 5, false));
+    }
+    assert_int_equal(breaker.open_ms, BREAKER_OPEN_MS_MAX);
+}
+
+static void no_policy_means_no_breaker(void **state)
+{
+    (void)state;
+    static const struct breaker_policy none;
+    struct breaker breaker;
+    breaker_init(&breaker, &none);
+    for (unsigned i = 0; i < 100; i++)
+        assert_false(breaker_record(&breaker, at_ms(0), 60000, false));
+    assert_true(breaker_allow(&breaker, at_ms(0)));
+}
+
 /* --- the heap --- */
 
 static void blocks_are_found_and_overwritten_only_while_they_live(void **state)
@@ -187,6 +253,9 @@ int main(void)
         cmocka_unit_test(waits_grow_and_stop_at_retries_and_ceiling),
         cmocka_unit_test(a_factor_of_one_keeps_the_wait_and_no_retries_means_none),
         cmocka_unit_test(a_try_is_cut_at_the_ceiling),
+        cmocka_unit_test(three_slow_answers_in_a_row_open_the_breaker),
+        cmocka_unit_test(unanswered_exchanges_open_it_and_a_failed_probe_keeps_it_so_for_longer),
+        cmocka_unit_test(no_policy_means_no_breaker),
         cmocka_unit_test(blocks_are_found_and_overwritten_only_while_they_live),
         cmocka_unit_test(a_block_that_moves_takes_its_bytes_along),
         cmocka_unit_test(freed_bytes_are_overwritten),
