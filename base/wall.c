@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef TONEGATE_SANITIZED
@@ -227,6 +228,8 @@ static enum err no_traces(void)
 
 enum err wall_raise(const struct wall_plan *plan)
 {
+    /* The first gmtime_r() of a process opens /etc/localtime: now, while it may. */
+    tzset();
     enum err err = drop_user(plan->user);
     /* After the change of user, which the kernel answers by making a process dumpable again. */
     if (!err)
