@@ -7,8 +7,11 @@
 
 enum g711_law { G711_ULAW, G711_ALAW };
 
-/* count samples; in and out must not overlap. */
-void g711_decode(enum g711_law law, const uint8_t *in, int16_t *out, size_t count);
-void g711_encode(enum g711_law law, const int16_t *in, uint8_t *out, size_t count);
+/* count samples; in and out must not overlap. Hidden: SpanDSP exports functions of the same names, which must go on
+ * meaning its own inside it. For the same reason spandsp.h and this header do not go into one file. */
+__attribute__((visibility("hidden"))) void g711_decode(enum g711_law law, const uint8_t *in, int16_t *out,
+                                                       size_t count);
+__attribute__((visibility("hidden"))) void g711_encode(enum g711_law law, const int16_t *in, uint8_t *out,
+                                                       size_t count);
 
 #endif
