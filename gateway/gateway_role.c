@@ -3,12 +3,11 @@
 #include "base/log.h"
 #include "base/role.h"
 #include "base/wall.h"
+#include "gateway/secret_source.h"
 #include "gateway/vault_link.h"
 #include "gateway/wipe_heap.h"
 
-#include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <nss.h>
 #include <openssl/ssl.h>
@@ -97,24 +96,6 @@ static void beat(evutil_socket_t fd, short what, void *owner)
 
 /* --- before the wall --- */
 
-static enum err read_key(const char *path, struct secret *key)
-{
-    size_t capacity;
-    size_t length = 0;
-    uint8_t *bytes = secret_buffer(key, &capacity);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return ERR_SYSTEM;
-    ssize_t count;
-    while (length < capacity && (count = read(fd, bytes + length, capacity - length)) > 0)
-        length += (size_t)count;
-    close(fd);
-    while (length > 0 && (bytes[length - 1] == '\n' || bytes[length - 1] == '\r' || bytes[length - 1] == ' '))
-        length--;
-    secret_set_length(key, length);
-    return length > 0 && length <= CONNECTOR_KEY_BYTES ? OK : ERR_LENGTH;
-}
-
 static bool is_loopback_url(const char *url)
 {
     const char *host = strstr(url, "://");
@@ -154,10 +135,10 @@ static enum err make_settings(const struct config *config, struct step_settings 
     settings->breaker = (struct breaker_policy){BREAKER_SLOW_MS, BREAKER_FAILURES, BREAKER_OPEN_MS};
     enum err err = secret_new(&settings->key, CONNECTOR_KEY_BYTES);
     if (!err)
-        err = read_key(config->gateway.api_key_path, settings->key);
+        err = secret_source_read(config->gateway.api_key_path, settings->key);
     if (err) {
-        log_event(LOG_ERROR, "cannot read gateway.api_key_path: it must hold the key and nothing else",
-                  LOG_TEXT("path", config->gateway.api_key_path), LOG_ERR("why", err));
+        log_event(LOG_ERROR, "cannot read gateway.api_key_file: it must hold the key and nothing else",
+                  LOG_TEXT("reference", config->gateway.api_key_path), LOG_ERR("why", err));
         return err;
     }
     return check_key(config, settings);

@@ -2,14 +2,17 @@
 #include "gateway/breaker.h"
 #include "gateway/form.h"
 #include "gateway/retry.h"
+#include "gateway/secret_source.h"
 #include "gateway/wipe_heap.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -185,6 +188,52 @@ static void no_policy_means_no_breaker(void **state)
     assert_true(breaker_allow(&breaker, at_ms(0)));
 }
 
+/* --- secrets by reference --- */
+
+static void a_secret_is_read_from_where_it_lies(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tonegate-secret-XXXXXX";
+    char path[64], reference[80];
+    struct secret *secret;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/key", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("sk_test_x \n", file);
+    fclose(file);
+    assert_int_equal(secret_new(&secret, 16), OK);
+    assert_int_equal(secret_source_read(path, secret), OK);
+    assert_int_equal(secret_length(secret), 9);
+    assert_memory_equal(secret_bytes(secret), "sk_test_x", 9);
+    snprintf(reference, sizeof(reference), "file:%s", path);
+    assert_int_equal(secret_source_read(reference, secret), OK);
+    assert_int_equal(secret_source_read("credential:key", secret), ERR_NOT_FOUND);
+    setenv("CREDENTIALS_DIRECTORY", folder, 1);
+    assert_int_equal(secret_source_read("credential:key", secret), OK);
+    assert_int_equal(secret_length(secret), 9);
+    assert_int_equal(secret_source_read("credential:../key", secret), ERR_SYNTAX);
+    assert_int_equal(secret_length(secret), 0); /* nothing of the one before stays */
+    char variable[] = "TONEGATE_TEST_KEY=sk_env";
+    putenv(variable);
+    assert_int_equal(secret_source_read("env:TONEGATE_TEST_KEY", secret), OK);
+    assert_memory_equal(secret_bytes(secret), "sk_env", 6);
+    assert_memory_equal(variable + 18, "\0\0\0\0\0\0", 6);
+    assert_int_equal(secret_source_read("env:TONEGATE_TEST_KEY", secret), ERR_LENGTH);
+    assert_int_equal(secret_source_read("env:TONEGATE_NO_SUCH_KEY", secret), ERR_NOT_FOUND);
+    assert_int_equal(secret_source_read("aws:x", secret), ERR_SYNTAX);
+    assert_int_equal(secret_source_read("", secret), ERR_SYNTAX);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs("seventeen letters", file);
+    fclose(file);
+    assert_int_equal(secret_source_read(path, secret), ERR_LENGTH);
+    secret_free(secret);
+    unsetenv("TONEGATE_TEST_KEY");
+    unlink(path);
+    rmdir(folder);
+}
+
 /* --- the heap --- */
 
 static void blocks_are_found_and_overwritten_only_while_they_live(void **state)
@@ -256,6 +305,7 @@ int main(void)
         cmocka_unit_test(three_slow_answers_in_a_row_open_the_breaker),
         cmocka_unit_test(unanswered_exchanges_open_it_and_a_failed_probe_keeps_it_so_for_longer),
         cmocka_unit_test(no_policy_means_no_breaker),
+        cmocka_unit_test(a_secret_is_read_from_where_it_lies),
         cmocka_unit_test(blocks_are_found_and_overwritten_only_while_they_live),
         cmocka_unit_test(a_block_that_moves_takes_its_bytes_along),
         cmocka_unit_test(freed_bytes_are_overwritten),
