@@ -82,6 +82,8 @@ static bool line_take(struct sip_cursor *cursor, struct sip_block *block, struct
             block_fault(block, 400, "CR or LF alone in a header (RFC 3261 §25.1)");
         else if ((c < ' ' && c != '\t') || c == 0x7f)
             block_fault(block, 400, "control character in a header (RFC 3261 §25.1)");
+        block->commas += c == ',';
+        block->semicolons += c == ';';
         cursor->at++;
     }
     line->length = (size_t)(cursor->at - line->at);
@@ -176,6 +178,10 @@ bool sip_block_split(struct sip_text message, struct sip_block *block)
         }
         block_add(block, line);
     }
+    if (block->commas > LIMIT_SIP_COMMAS)
+        block_fault(block, 513, "more commas than LIMIT_SIP_COMMAS");
+    if (block->semicolons > LIMIT_SIP_SEMICOLONS)
+        block_fault(block, 513, "more semicolons than LIMIT_SIP_SEMICOLONS");
     block->bytes = (size_t)(cursor.at - message.at);
     return true;
 }

@@ -66,7 +66,9 @@ struct sip_block {
     struct sip_text start;
     struct sip_line lines[LIMIT_SIP_HEADERS];
     size_t line_count;
-    size_t bytes;        /* start line to empty line, both included */
+    size_t bytes;  /* start line to empty line, both included */
+    size_t commas; /* lists and parameters are what the library is quadratic in */
+    size_t semicolons;
     int fault_status;    /* 0: every line is well formed */
     const char *fault;   /* the first one */
     bool is_start_fault; /* the start line is too long */

@@ -11,23 +11,37 @@
 #define PRIVACY_BYTES  64
 #define REASON_BYTES   32
 
-/* Values of one header by name, compact form included; osip keeps what it does not know in one list. */
-static const char *header_next(const osip_message_t *in, const char *name, int *position)
+/* A walk over the values of one header; osip keeps the headers it does not know in one linked list, so an index would make
+ * every step as long as the list. */
+struct values {
+    const char *name;
+    osip_list_iterator_t at;
+    const osip_header_t *next;
+};
+
+static struct values values_of(const osip_message_t *message, const char *name)
 {
-    for (; *position < osip_list_size(&in->headers); (*position)++) {
-        const osip_header_t *header = osip_list_get(&in->headers, *position);
-        if (header && header->hname && strcasecmp(header->hname, name) == 0) {
-            (*position)++;
+    struct values values = {.name = name};
+    values.next = osip_list_get_first(&message->headers, &values.at);
+    return values;
+}
+
+/* NULL behind the last. */
+static const char *values_next(struct values *values)
+{
+    while (values->next) {
+        const osip_header_t *header = values->next;
+        values->next = osip_list_get_next(&values->at);
+        if (header->hname && strcasecmp(header->hname, values->name) == 0)
             return header->hvalue ? header->hvalue : "";
-        }
     }
     return NULL;
 }
 
 static bool has_header(const osip_message_t *message, const char *name)
 {
-    int position = 0;
-    return header_next(message, name, &position) != NULL;
+    struct values values = values_of(message, name);
+    return values_next(&values) != NULL;
 }
 
 static enum err header_add(osip_message_t *out, const char *name, const char *value)
@@ -78,9 +92,10 @@ enum err sip_headers_user(const osip_uri_t *uri, char *user, size_t capacity)
     const char *name = uri->username ? uri->username : "";
     if (!is_clean(name))
         return ERR_SYNTAX;
-    if (strlen(name) >= capacity)
+    size_t length = strlen(name);
+    if (length >= capacity)
         return ERR_LENGTH;
-    strcpy(user, name);
+    memcpy(user, name, length + 1);
     return OK;
 }
 
@@ -164,10 +179,10 @@ static enum err cross_party(const osip_from_t *in, osip_from_t *out)
 static enum err cross_max_forwards(const osip_message_t *in, osip_message_t *out)
 {
     char number[16];
-    int position = 0;
+    struct values values = values_of(in, "max-forwards");
     if (!MSG_IS_REQUEST(in))
         return OK;
-    const char *value = header_next(in, "max-forwards", &position);
+    const char *value = values_next(&values);
     unsigned long hops = value ? strtoul(value, NULL, 10) : SIP_HEADERS_MAX_FORWARDS;
     if (!hops)
         return ERR_REFUSED;
@@ -179,32 +194,34 @@ static enum err cross_max_forwards(const osip_message_t *in, osip_message_t *out
     return header_add(out, "Max-Forwards", number);
 }
 
-static bool allows(const osip_message_t *in, const char *method, size_t length)
+/* Which methods of ours the other side allows, as bits in the order of SIP_HEADERS_ALLOW. */
+static const char *const METHODS[] = {"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE"};
+#define METHOD_COUNT (sizeof(METHODS) / sizeof(METHODS[0]))
+
+static unsigned allowed_read(const osip_message_t *in)
 {
-    for (int i = 0; i < osip_list_size(&in->allows); i++) {
-        const osip_allow_t *allow = osip_list_get(&in->allows, i);
-        if (allow && allow->value && strlen(allow->value) == length &&
-            memcmp(allow->value, method, length) == 0)
-            return true;
-    }
-    return false;
+    unsigned allowed = 0;
+    osip_list_iterator_t at;
+    const osip_allow_t *allow = osip_list_get_first(&in->allows, &at);
+    for (; allow; allow = osip_list_get_next(&at))
+        for (size_t i = 0; i < METHOD_COUNT; i++)
+            if (allow->value && strcmp(allow->value, METHODS[i]) == 0)
+                allowed |= 1U << i;
+    return allowed;
 }
 
 static enum err cross_allow(const osip_message_t *in, osip_message_t *out)
 {
     char value[sizeof(SIP_HEADERS_ALLOW)] = "";
-    if (!osip_list_size(&in->allows) || osip_list_size(&out->allows))
+    size_t length = 0;
+    unsigned allowed = allowed_read(in);
+    if (!allowed || osip_list_size(&out->allows))
         return OK;
-    for (const char *method = SIP_HEADERS_ALLOW; *method;) {
-        size_t length = strcspn(method, ",");
-        if (allows(in, method, length)) {
-            strcat(value, value[0] ? ", " : "");
-            strncat(value, method, length);
-        }
-        method += length;
-        method += strspn(method, ", ");
-    }
-    return value[0] && osip_message_set_allow(out, value) ? ERR_MEMORY : OK;
+    for (size_t i = 0; i < METHOD_COUNT; i++)
+        if (allowed & 1U << i)
+            length += (size_t)snprintf(value + length, sizeof(value) - length, "%s%s", length ? ", " : "",
+                                       METHODS[i]);
+    return osip_message_set_allow(out, value) ? ERR_MEMORY : OK;
 }
 
 static const char *const PRIVACY_VALUES[] = {"none", "header",   "session", "user",
@@ -213,10 +230,9 @@ static const char *const PRIVACY_VALUES[] = {"none", "header",   "session", "use
 /* The known values of Privacy (RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044), separated by ';'. */
 static void privacy_read(const osip_message_t *in, char *value)
 {
-    int position = 0;
+    struct values values = values_of(in, "privacy");
     value[0] = '\0';
-    for (const char *given = header_next(in, "privacy", &position); given;
-         given = header_next(in, "privacy", &position)) {
+    for (const char *given = values_next(&values); given; given = values_next(&values)) {
         for (const char *at = given; *at; at += strspn(at, " ;,\t")) {
             size_t length = strcspn(at, " ;,\t");
             for (size_t i = 0; i < sizeof(PRIVACY_VALUES) / sizeof(PRIVACY_VALUES[0]); i++) {
@@ -269,7 +285,7 @@ static bool address_rebuild(const char *given, const osip_message_t *out, bool h
 static enum err cross_identity(const osip_message_t *in, osip_message_t *out)
 {
     char privacy[PRIVACY_BYTES];
-    int position = 0;
+    struct values values = values_of(in, "p-asserted-identity");
     enum err err = OK;
     privacy_read(in, privacy);
     if (has_header(in, "privacy") && !privacy[0])
@@ -279,7 +295,7 @@ static enum err cross_identity(const osip_message_t *in, osip_message_t *out)
     for (int count = 0; !err && count < IDENTITIES_MAX; count++) {
         char value[LIMIT_SIP_LINE_BYTES];
         osip_from_t *parsed = NULL;
-        const char *given = header_next(in, "p-asserted-identity", &position);
+        const char *given = values_next(&values);
         if (given && address_rebuild(given, out, true, value, &parsed))
             err = header_add(out, "P-Asserted-Identity", value);
         osip_from_free(parsed);
@@ -303,11 +319,11 @@ static const char *word_known(const char *given, const char *const *words, size_
 
 static const char *param_of(const osip_from_t *address, const char *name)
 {
-    for (int i = 0; i < osip_list_size(&address->gen_params); i++) {
-        const osip_generic_param_t *param = osip_list_get(&address->gen_params, i);
-        if (param && param->gname && strcasecmp(param->gname, name) == 0)
+    osip_list_iterator_t at;
+    const osip_generic_param_t *param = osip_list_get_first(&address->gen_params, &at);
+    for (; param; param = osip_list_get_next(&at))
+        if (param->gname && strcasecmp(param->gname, name) == 0)
             return param->gvalue;
-    }
     return NULL;
 }
 
@@ -335,12 +351,12 @@ static void diversion_params(const osip_from_t *address, char *value)
 
 static enum err cross_diversion(const osip_message_t *in, osip_message_t *out)
 {
-    int position = 0;
+    struct values values = values_of(in, "diversion");
     enum err err = OK;
     for (int count = 0; !err && count < DIVERSIONS_MAX; count++) {
         char value[LIMIT_SIP_LINE_BYTES + 64];
         osip_from_t *parsed = NULL;
-        const char *given = header_next(in, "diversion", &position);
+        const char *given = values_next(&values);
         if (given && address_rebuild(given, out, false, value, &parsed)) {
             diversion_params(parsed, value);
             err = header_add(out, "Diversion", value);
@@ -372,11 +388,10 @@ static unsigned reason_cause(const char *given)
 static enum err cross_reason(const osip_message_t *in, osip_message_t *out)
 {
     static const char *const PROTOCOLS[] = {"SIP", "Q.850"};
-    int position = 0;
+    struct values values = values_of(in, "reason");
     enum err err = OK;
     bool is_done[2] = {false, false}; /* one value a protocol (RFC 3326 §2) */
-    for (const char *given = header_next(in, "reason", &position); given && !err;
-         given = header_next(in, "reason", &position)) {
+    for (const char *given = values_next(&values); given && !err; given = values_next(&values)) {
         size_t length = strcspn(given, " \t;");
         unsigned cause = reason_cause(given);
         for (int i = 0; i < 2 && cause; i++) {
@@ -404,11 +419,10 @@ static enum err cross_configured(const osip_message_t *in, const char *name, osi
 {
     char joined[LIMIT_SIP_LINE_BYTES];
     size_t length = 0;
-    int position = 0;
+    struct values values = values_of(in, name);
     if (!name_may_cross(name) || has_header(out, name))
         return OK;
-    for (const char *value = header_next(in, name, &position); value;
-         value = header_next(in, name, &position)) {
+    for (const char *value = values_next(&values); value; value = values_next(&values)) {
         int used = snprintf(joined + length, sizeof(joined) - length, "%s%s", length ? ", " : "", value);
         if (used < 0 || (size_t)used >= sizeof(joined) - length || !is_clean(value))
             return OK;
@@ -439,13 +453,12 @@ enum err sip_headers_cross(const osip_message_t *in, const struct config *config
 
 bool sip_headers_require_unknown(const osip_message_t *in, char *unsupported, size_t capacity)
 {
+    struct values values = values_of(in, "require");
     size_t length = 0;
-    int position = 0;
     bool is_any = false;
     if (capacity)
         unsupported[0] = '\0';
-    for (const char *tag = header_next(in, "require", &position); tag;
-         tag = header_next(in, "require", &position)) {
+    for (const char *tag = values_next(&values); tag; tag = values_next(&values)) {
         is_any = is_any || *tag;
         size_t token =
             strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~");

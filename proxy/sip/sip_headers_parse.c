@@ -66,7 +66,7 @@ static bool start_is_same(const osip_message_t *parsed, const struct sip_block *
     struct sip_text word = block->start;
     const char *space = memchr(word.at, ' ', word.length);
     if (!MSG_IS_REQUEST(parsed))
-        return space && parsed->status_code == atoi(space + 1);
+        return space && parsed->status_code == (int)strtol(space + 1, NULL, 10);
     word.length = space ? (size_t)(space - word.at) : 0;
     return parsed->req_uri && text_equals(word, parsed->sip_method);
 }

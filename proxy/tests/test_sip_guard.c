@@ -256,6 +256,28 @@ static void counts_are_held_to_their_limits(void **state)
     }
 }
 
+/* The library is quadratic in lists and parameters, wherever they stand. */
+static void separators_are_held_to_their_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *separators;
+        unsigned limit;
+    } CASES[] = {{",", LIMIT_SIP_COMMAS}, {";", LIMIT_SIP_SEMICOLONS}};
+    for (size_t i = 0; i < 2; i++) {
+        unsigned in_good = i ? 2 : 0; /* before branch and tag */
+        for (unsigned count = CASES[i].limit - 4; count <= CASES[i].limit + 4; count++) {
+            char line[1024] = "Z: ";
+            memset(line + 3, *CASES[i].separators, count);
+            strcpy(line + 3 + count, "\r\n");
+            struct sip_guard_verdict verdict = check_repeated(GOOD, line, 1, false);
+            bool fits = count + in_good <= CASES[i].limit;
+            assert_int_equal(verdict.action, fits ? SIP_GUARD_PASS : SIP_GUARD_ANSWER);
+            assert_int_equal(verdict.status, fits ? 0 : 513);
+        }
+    }
+}
+
 static void sizes_are_held_to_their_limits(void **state)
 {
     (void)state;
@@ -525,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_nul_anywhere_in_the_headers_is_refused),
         cmocka_unit_test(bodies_are_measured),
         cmocka_unit_test(counts_are_held_to_their_limits),
+        cmocka_unit_test(separators_are_held_to_their_limits),
         cmocka_unit_test(sizes_are_held_to_their_limits),
         cmocka_unit_test(every_field_may_have_any_length),
         cmocka_unit_test(an_answer_repeats_what_it_must_and_nothing_else),
