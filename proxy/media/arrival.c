@@ -17,11 +17,12 @@ void arrival_empty(struct arrival *arrival, struct mono_time now)
     arrival->is_probing = arrival->is_draining = false;
 }
 
-/* Ticks are wide: within half of one, a packet is on time. One that is a packet time late may have others behind it. */
+/* Ticks are wide: within half of one, a packet is on time. One that is a packet time late, or came early, may have others
+ * behind it: a burst, or a stream faster than its own clock. */
 static void phase_follow(struct arrival *arrival, struct mono_time now, int64_t packet_ns, int64_t tick_ns)
 {
     int64_t late_ns = now.ns - arrival->expected.ns;
-    arrival->is_draining = late_ns >= packet_ns;
+    arrival->is_draining = late_ns >= packet_ns || late_ns < -tick_ns / 2;
     if (late_ns < tick_ns / 2) {
         arrival->late_count = 0;
         if (late_ns < -tick_ns / 2)

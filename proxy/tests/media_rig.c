@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -126,6 +127,16 @@ void phone_aim(const struct rig *rig, struct phone *phone, uint16_t rtp_port)
     phone->to_rtcp.sin_port = htons((uint16_t)(rtp_port + 1));
 }
 
+/* Orders are taken in turn: once the snapshot is written, all before it are done. */
+void rig_sync(struct rig *rig, uint64_t call_id)
+{
+    atomic_store(&rig->slot.version, 0);
+    ASSERT(media_call_keep(rig->media, call_id, &rig->slot) == OK);
+    for (int i = 0; i < 5000 && atomic_load(&rig->slot.version) == 0; i++)
+        rig_sleep_ms(1);
+    ASSERT(atomic_load(&rig->slot.version) != 0);
+}
+
 void rig_call(struct rig *rig, uint64_t call_id, struct phone *caller, struct phone *agent)
 {
     struct media_ports ports;
@@ -134,7 +145,7 @@ void rig_call(struct rig *rig, uint64_t call_id, struct phone *caller, struct ph
     phone_aim(rig, agent, ports.rtp[MEDIA_AGENT]);
     struct media_leg legs[MEDIA_SIDES] = {phone_leg(caller), phone_leg(agent)};
     ASSERT(media_call_update(rig->media, call_id, legs) == OK);
-    rig_sleep_ms(30); /* until the worker has taken the orders */
+    rig_sync(rig, call_id);
 }
 
 static void say(struct phone *phone, const struct rtp_header *header, const uint8_t *payload, size_t length)

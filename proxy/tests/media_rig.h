@@ -16,6 +16,7 @@ struct rig {
     int sockets[4 * RIG_CALLS_MAX];
     size_t socket_count;
     struct media *media;
+    struct media_snapshot_slot slot; /* of the call that was synced last */
 };
 
 /* One worker, 5 ms tick, 20 ms look-ahead, no recorder, on `address`. */
@@ -50,6 +51,9 @@ void phone_say_event(struct phone *phone, uint8_t payload_type, uint8_t code, bo
 /* The next packet within wait_ms; false when none comes. */
 bool phone_hear(struct phone *phone, int wait_ms, struct rtp_packet *packet, uint8_t *bytes, size_t *length);
 bool fd_hear(int fd, int wait_ms, uint8_t *bytes, size_t *length);
+
+/* Waits until the call's worker has taken every order given so far; takes the call's snapshot slot over. */
+void rig_sync(struct rig *rig, uint64_t call_id);
 
 /* The next event of this kind within wait_ms; others are thrown away. */
 bool rig_event(struct rig *rig, enum media_event_kind kind, int wait_ms, struct media_event *event);

@@ -111,6 +111,16 @@ static void a_stream_that_moves_earlier_or_later_is_found_again(void **state)
     }
 }
 
+static void a_stream_faster_than_its_clock_does_not_pile_up(void **state)
+{
+    struct line line;
+    (void)state;
+    for (int64_t i = 0; i < COUNT; i++)
+        packets[i] = NS_PER_S + i * PACKET_NS / 2;
+    run(&line, packets, COUNT);
+    assert_true(line.longest_wait_ns <= (ARRIVAL_PROBE_PACKETS + 2) * PACKET_NS);
+}
+
 static void silence_is_watched_at_every_tick_and_nobody_at_none(void **state)
 {
     struct arrival arrival;
@@ -131,6 +141,7 @@ int main(void)
         cmocka_unit_test(drifting_clocks_and_jitter_are_followed),
         cmocka_unit_test(a_burst_after_a_stall_is_read_at_once),
         cmocka_unit_test(a_stream_that_moves_earlier_or_later_is_found_again),
+        cmocka_unit_test(a_stream_faster_than_its_clock_does_not_pile_up),
         cmocka_unit_test(silence_is_watched_at_every_tick_and_nobody_at_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
