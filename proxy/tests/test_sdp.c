@@ -1,6 +1,7 @@
 /* The SDP reader takes what callers and contact centres send, refuses every number out of its range with the line it
  * stands in, and what goes through us is cut to what we relay. */
 #include "proxy/sip/sdp.h"
+#include "proxy/tests/sip_vectors.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -221,9 +222,10 @@ static void counts_are_held_to_their_limits(void **state)
     char text[LIMIT_SDP_BYTES + 2];
 #define REPEAT(head, piece, times)                                                                           \
     do {                                                                                                     \
-        strcpy(text, (head));                                                                                \
+        text[0] = '\0';                                                                                      \
+        text_add(text, sizeof(text), (head));                                                                \
         for (unsigned k = 0; k < (times); k++)                                                               \
-            strcat(text, (piece));                                                                           \
+            text_add(text, sizeof(text), (piece));                                                           \
     } while (0)
     REPEAT(HEAD, "m=audio 4000 RTP/AVP 8\r\n", LIMIT_SDP_MEDIA);
     assert_int_equal(read_text(&sdp, text), OK);
@@ -238,7 +240,8 @@ static void counts_are_held_to_their_limits(void **state)
     REPEAT(HEAD "m=video 4000 RTP/AVP", " x", LIMIT_SDP_FORMATS + 1);
     assert_int_equal(read_text(&sdp, text), ERR_LENGTH);
     for (unsigned count = 1; count <= LIMIT_SDP_FORMATS + 1; count++) {
-        strcpy(text, HEAD "m=audio 4000 RTP/AVP");
+        text[0] = '\0';
+        text_add(text, sizeof(text), HEAD "m=audio 4000 RTP/AVP");
         for (unsigned k = 0; k < count; k++)
             sprintf(text + strlen(text), " %u", k);
         assert_int_equal(read_text(&sdp, text), count <= LIMIT_SDP_FORMATS ? OK : ERR_LENGTH);

@@ -134,6 +134,11 @@ static bool format_is_same(const struct sdp_format *ours, sdp_message_t *peer, i
     return ours->encoding == SDP_OTHER;
 }
 
+static int number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
 static bool media_is_same(const struct sdp_media *ours, sdp_message_t *peer, int i)
 {
     char address[INET_ADDRSTRLEN];
@@ -141,18 +146,18 @@ static bool media_is_same(const struct sdp_media *ours, sdp_message_t *peer, int
     const char *ptime = peer_attribute(peer, i, "ptime", NULL);
     static const char *const DIRECTIONS[] = {"sendrecv", "sendonly", "recvonly", "inactive"};
     if (strcmp(ours->kind, sdp_message_m_media_get(peer, i)) != 0 ||
-        ours->port != atoi(sdp_message_m_port_get(peer, i)) || strcmp(address, peer_address(peer, i)) != 0)
+        ours->port != number(sdp_message_m_port_get(peer, i)) || strcmp(address, peer_address(peer, i)) != 0)
         return false;
     if (!ours->is_audio)
         return strcmp(ours->kind, "video") == 0;
     for (size_t k = 0; k < ours->format_count; k++) {
         const char *type = sdp_message_m_payload_get(peer, i, (int)k);
-        if (!type || atoi(type) != ours->formats[k].payload_type ||
+        if (!type || number(type) != ours->formats[k].payload_type ||
             !format_is_same(&ours->formats[k], peer, i))
             return false;
     }
     bool is_said = peer_attribute(peer, i, DIRECTIONS[ours->direction], NULL) != NULL;
-    return ours->ptime_ms == (ptime ? atoi(ptime) : 0) && (is_said || ours->direction == SDP_SENDRECV) &&
+    return ours->ptime_ms == (ptime ? number(ptime) : 0) && (is_said || ours->direction == SDP_SENDRECV) &&
            !sdp_message_m_payload_get(peer, i, (int)ours->format_count);
 }
 

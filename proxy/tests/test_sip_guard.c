@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "proxy/sip/sip_guard.h"
 #include "proxy/sip/sip_headers.h"
+#include "proxy/tests/sip_vectors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -252,7 +253,7 @@ static void counts_are_held_to_their_limits(void **state)
     for (unsigned count = 1; count < 100; count++) {
         struct sip_guard_verdict verdict = check_repeated(list, "\r\n", 1, false);
         assert_int_equal(verdict.action, count <= LIMIT_SIP_VIAS ? SIP_GUARD_PASS : SIP_GUARD_ANSWER);
-        strcat(list, ",SIP/2.0/UDP h");
+        text_add(list, sizeof(list), ",SIP/2.0/UDP h");
     }
 }
 
@@ -269,7 +270,7 @@ static void separators_are_held_to_their_limits(void **state)
         for (unsigned count = CASES[i].limit - 4; count <= CASES[i].limit + 4; count++) {
             char line[1024] = "Z: ";
             memset(line + 3, *CASES[i].separators, count);
-            strcpy(line + 3 + count, "\r\n");
+            text_add(line, sizeof(line), "\r\n");
             struct sip_guard_verdict verdict = check_repeated(GOOD, line, 1, false);
             bool fits = count + in_good <= CASES[i].limit;
             assert_int_equal(verdict.action, fits ? SIP_GUARD_PASS : SIP_GUARD_ANSWER);

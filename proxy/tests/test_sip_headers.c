@@ -1,6 +1,7 @@
 /* What crosses from one leg to the other is what sip_headers.h names, rebuilt, and nothing else. */
 #include "base/clock.h"
 #include "proxy/sip/sip_headers.h"
+#include "proxy/tests/sip_vectors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -249,6 +250,8 @@ static void unknown_extensions_are_named(void **state)
 
 /* --- the property ----------------------------------------------------------------------------------------------- */
 
+#define RANDOM_MESSAGE_BYTES 8192
+
 static uint32_t random_state = 20060501;
 
 static uint32_t draw(uint32_t below)
@@ -345,10 +348,10 @@ static void add_random_header(char *text)
     for (char *at = name; *at; at++)
         if (draw(4) == 0)
             *at ^= *at >= 'A' ? 0x20 : 0;
-    strcat(text, name);
-    strcat(text, COLONS[draw(sizeof(COLONS) / sizeof(COLONS[0]))]);
-    strcat(text, VALUES[draw(sizeof(VALUES) / sizeof(VALUES[0]))]);
-    strcat(text, draw(6) ? "\r\n" : "\r\n  mark\r\n");
+    text_add(text, RANDOM_MESSAGE_BYTES, name);
+    text_add(text, RANDOM_MESSAGE_BYTES, COLONS[draw(sizeof(COLONS) / sizeof(COLONS[0]))]);
+    text_add(text, RANDOM_MESSAGE_BYTES, VALUES[draw(sizeof(VALUES) / sizeof(VALUES[0]))]);
+    text_add(text, RANDOM_MESSAGE_BYTES, draw(6) ? "\r\n" : "\r\n  mark\r\n");
 }
 
 /* Every line of `text` has a name that may be there. */
@@ -387,13 +390,12 @@ static void no_name_off_the_list_ever_crosses(void **state)
     struct config config = config_with("X-Order", "X-Case");
     unsigned crossed_count = 0;
     for (unsigned round = 0; round < 20000; round++) {
-        char text[8192];
+        char text[RANDOM_MESSAGE_BYTES] = HEAD("INVITE") PARTIES;
         struct sip_guard_verdict verdict;
         osip_message_t *in = NULL;
-        strcpy(text, HEAD("INVITE") PARTIES);
         for (uint32_t count = draw(12); count; count--)
             add_random_header(text);
-        strcat(text, "\r\n");
+        text_add(text, RANDOM_MESSAGE_BYTES, "\r\n");
         sip_guard_check(text, strlen(text), false, &verdict);
         if (verdict.action != SIP_GUARD_PASS || sip_headers_parse(text, &verdict, &in))
             continue;
