@@ -130,11 +130,12 @@ void phone_aim(const struct rig *rig, struct phone *phone, uint16_t rtp_port)
 /* Orders are taken in turn: once the snapshot is written, all before it are done. */
 void rig_sync(struct rig *rig, uint64_t call_id)
 {
-    atomic_store(&rig->slot.version, 0);
-    ASSERT(media_call_keep(rig->media, call_id, &rig->slot) == OK);
-    for (int i = 0; i < 5000 && atomic_load(&rig->slot.version) == 0; i++)
+    struct media_snapshot_slot *slot = &rig->slots[call_id % RIG_CALLS_MAX];
+    atomic_store(&slot->version, 0);
+    ASSERT(media_call_keep(rig->media, call_id, slot) == OK);
+    for (int i = 0; i < 5000 && atomic_load(&slot->version) == 0; i++)
         rig_sleep_ms(1);
-    ASSERT(atomic_load(&rig->slot.version) != 0);
+    ASSERT(atomic_load(&slot->version) != 0);
 }
 
 void rig_call(struct rig *rig, uint64_t call_id, struct phone *caller, struct phone *agent)

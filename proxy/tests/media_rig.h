@@ -16,7 +16,7 @@ struct rig {
     int sockets[4 * RIG_CALLS_MAX];
     size_t socket_count;
     struct media *media;
-    struct media_snapshot_slot slot; /* of the call that was synced last */
+    struct media_snapshot_slot slots[RIG_CALLS_MAX]; /* by call id: for rig_sync() */
 };
 
 /* One worker, 5 ms tick, 20 ms look-ahead, no recorder, on `address`. */
