@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "gateway/form.h"
+#include "gateway/money.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -10,6 +11,9 @@
 
 /* The version whose shapes this file reads; without it an account's own default version would decide. */
 #define STRIPE_VERSION "2020-08-27"
+
+/* Stripe counts these in other units than ISO 4217: the same integer would be a hundred times too much or too little. */
+#define ODD_CURRENCIES "ISK UGX MGA CLF UYW"
 
 /* --- saying a step --- */
 
@@ -80,12 +84,10 @@ static enum err check_step(const struct connector_step *step)
     bool has_amount = step->operation != CONNECTOR_TOKENISE;
     if (has_amount && (step->amount_minor < 1 || step->amount_minor > LIMIT_AMOUNT_MINOR))
         return ERR_RANGE;
-    for (size_t i = 0; has_amount && i < 3; i++) {
-        if (step->currency[i] < 'A' || step->currency[i] > 'Z')
-            return ERR_RANGE;
-    }
-    if (has_amount && step->currency[3] != '\0')
+    if (has_amount && (!money_is_currency(step->currency) || strstr(ODD_CURRENCIES, step->currency)))
         return ERR_RANGE;
+    if (has_amount && money_exponent(step->currency) == 3 && step->amount_minor % 10 != 0)
+        return ERR_RANGE; /* Stripe rounds the third decimal; we do not let it */
     char id[LIMIT_TOKEN_BYTES];
     bool needs_order = step->operation > CONNECTOR_CREATE;
     if (needs_order && !connector_take_id(step->order_ref, "pi_", id, sizeof(id)))

@@ -327,6 +327,11 @@ static void take_fault_form(struct sandbox *sandbox, struct evhttp_request *requ
                             size_t length)
 {
     struct fault fault;
+    if (length == 10 && memcmp(form, "kind=clear", 10) == 0) {
+        sandbox->fault_count = 0;
+        answer_json(sandbox, request, 200, json_pack("{s:b}", "ok", 1));
+        return;
+    }
     if (!read_fault(&fault, form, length)) {
         answer_error(sandbox, request, 400, "invalid_request_error", NULL, "No such fault.");
         return;

@@ -13,6 +13,7 @@
  *   silent       carried out, never answered
  *   wrong_amount, wrong_currency, other_order   the answer is not about what was asked
  *   garbage      carried out, the answer is no JSON
+ *   clear        alone: forgets all ordered faults
  * GET /_sandbox/ledger: what was charged and declined, without card numbers. */
 #ifndef TONEGATE_GATEWAY_SANDBOX_H
 #define TONEGATE_GATEWAY_SANDBOX_H

@@ -1,10 +1,13 @@
 /* The small parts of the room: forms, retry arithmetic, the breaker, the wiping heap. */
 #include "gateway/breaker.h"
 #include "gateway/form.h"
+#include "gateway/json_writer.h"
+#include "gateway/money.h"
 #include "gateway/retry.h"
 #include "gateway/secret_source.h"
 #include "gateway/wipe_heap.h"
 
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,6 +80,79 @@ static void forms_that_are_none_are_refused(void **state)
         form_read(&reader, bytes, length);
         assert_int_equal(form_next(&reader, &key, &value), rows[i].first);
     }
+}
+
+/* --- JSON --- */
+
+static void json_is_written_as_jansson_reads_it(void **state)
+{
+    (void)state;
+    uint8_t bytes[256];
+    struct json_writer json;
+    json_error_t error;
+    json_begin(&json, bytes, sizeof(bytes));
+    json_open_object(&json, NULL);
+    json_put_text(&json, "a\"b", "x\\y\"\n\x01 \xc3\xa4");
+    json_open_array(&json, "list");
+    json_open_object(&json, NULL);
+    json_close(&json);
+    json_put_number(&json, NULL, -5);
+    json_close(&json);
+    json_put_bool(&json, "yes", true);
+    json_put_digits(&json, "number", (const uint8_t[]){0, 9}, 2);
+    json_close(&json);
+    assert_int_equal(json.err, OK);
+    assert_int_equal(json.depth, 0);
+    json_t *root = json_loadb((const char *)bytes, json.length, 0, &error);
+    assert_non_null(root);
+    assert_string_equal(json_string_value(json_object_get(root, "a\"b")), "x\\y\"\n\x01 \xc3\xa4");
+    assert_int_equal(json_array_size(json_object_get(root, "list")), 2);
+    assert_string_equal(json_string_value(json_object_get(root, "number")), "09");
+    json_decref(root);
+    json_begin(&json, bytes, 5);
+    json_put_text(&json, NULL, "longer");
+    assert_int_equal(json.err, ERR_FULL);
+    json_begin(&json, bytes, sizeof(bytes));
+    json_put_digits(&json, NULL, (const uint8_t[]){10}, 1);
+    assert_int_equal(json.err, ERR_RANGE);
+}
+
+/* --- money --- */
+
+static void amounts_have_the_decimals_of_their_currency(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *currency;
+        int64_t amount;
+        const char *text;
+    } rows[] = {
+        {"USD", 1999, "19.99"}, {"EUR", 5, "0.05"},   {"JPY", 500, "500"},   {"KWD", 1250, "1.250"},
+        {"CLF", 1, "0.0001"},   {"GBP", 100, "1.00"}, {"BHD", 999, "0.999"}, {"USD", 99999999, "999999.99"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[MONEY_TEXT_BYTES];
+        int64_t amount;
+        money_text(rows[i].amount, rows[i].currency, text);
+        assert_string_equal(text, rows[i].text);
+        assert_int_equal(money_parse(text, rows[i].currency, &amount), OK);
+        assert_int_equal(amount, rows[i].amount);
+    }
+}
+
+static void amounts_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"",      "1",    "1.",    ".50", "1.5",   "1.505",
+                                       "-1.00", "1,00", "1.00 ", "1e2", "0x1.00"};
+    int64_t amount;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(money_parse(rows[i], "USD", &amount), ERR_SYNTAX);
+    assert_int_equal(money_parse("500.", "JPY", &amount), ERR_SYNTAX);
+    assert_int_equal(money_parse("500.00", "JPY", &amount), ERR_SYNTAX);
+    assert_int_equal(money_parse("1000000.00", "USD", &amount), ERR_RANGE);
+    assert_true(money_is_currency("USD"));
+    assert_false(money_is_currency("usd"));
+    assert_false(money_is_currency("US"));
 }
 
 /* --- retries --- */
@@ -299,6 +375,9 @@ int main(void)
         cmocka_unit_test(a_form_is_escaped_and_read_back),
         cmocka_unit_test(a_form_that_does_not_fit_or_is_no_digit_is_refused),
         cmocka_unit_test(forms_that_are_none_are_refused),
+        cmocka_unit_test(json_is_written_as_jansson_reads_it),
+        cmocka_unit_test(amounts_have_the_decimals_of_their_currency),
+        cmocka_unit_test(amounts_that_are_none_are_refused),
         cmocka_unit_test(waits_grow_and_stop_at_retries_and_ceiling),
         cmocka_unit_test(a_factor_of_one_keeps_the_wait_and_no_retries_means_none),
         cmocka_unit_test(a_try_is_cut_at_the_ceiling),

@@ -106,6 +106,14 @@ static void what_stripe_would_refuse_is_not_built(void **state)
     step = make_step(CONNECTOR_CREATE);
     memcpy(step.currency, "eur", 4);
     assert_int_equal(build(&step), ERR_RANGE);
+    step = make_step(CONNECTOR_CREATE);
+    memcpy(step.currency, "ISK", 4); /* two decimals at Stripe, none in ISO 4217 */
+    assert_int_equal(build(&step), ERR_RANGE);
+    step = make_step(CONNECTOR_CREATE);
+    memcpy(step.currency, "KWD", 4);
+    assert_int_equal(build(&step), OK);
+    step.amount_minor = 4251;
+    assert_int_equal(build(&step), ERR_RANGE);
     step = make_step(CONNECTOR_CONFIRM);
     step.order_ref[0] = '\0';
     assert_int_equal(build(&step), ERR_RANGE);
