@@ -3,7 +3,8 @@
 
 The addresses must be those of its configuration (the defaults are those of proxy/tonegate.example.yaml):
     run.py [--tonegate 127.0.0.1:5060] [--carrier 127.0.0.2:5060] [--contact-centre 127.0.0.3:5060]
-           [--stranger 127.0.0.9] [--only NAME ...] [--keep FOLDER] [--direct]
+           [--stranger 127.0.0.9] [--only NAME ...] [--keep FOLDER] [--build DIR | --direct]
+--build DIR starts the service of that build folder by itself, with a configuration and ports of its own.
 --direct lets the caller's scenarios talk to the agent's without anything between, which checks the scenarios' flow only.
 Exit 0 when all passed, 1 when one failed, 77 when sipp is missing.
 """
@@ -175,6 +176,32 @@ class Runner:
                 folder, "stranger.xml", (self.options.stranger, 5070 + n), [("method", m)]))
 
 
+def run_with_service(options, folder):
+    """Like the demo does it: sandbox gateway, certificates and all, on free ports."""
+    sys.path.insert(0, str(HERE.parents[2] / "bench" / "demo"))
+    from tonegate_demo.processes import DemoError
+    from tonegate_demo.service import CARRIER, CENTRE, GATEWAY, Service
+    if not (pathlib.Path(options.build) / "bin" / "tonegate").exists():
+        print("skipped: %s/bin/tonegate is not built" % options.build)
+        return 77
+    try:
+        with Service(options.build, folder / "service", calls_max=40) as service:
+            options.tonegate = (GATEWAY, service.sip_port)
+            options.carrier = (CARRIER, service.carrier_port)
+            options.contact_centre = (CENTRE, service.agent_port)
+            return run_all(options, folder)
+    except DemoError as error:
+        print("FAIL   the service did not run: %s" % error)
+        return 1
+
+
+def run_all(options, folder):
+    runner = Runner(options, folder)
+    runner.all()
+    print("%d passed, %d failed in %.0f s" % (runner.passed, len(runner.failed), time.monotonic() - runner.started))
+    return 1 if runner.failed or not runner.passed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tonegate", type=endpoint, default=("127.0.0.1", 5060))
@@ -183,6 +210,7 @@ def main():
     parser.add_argument("--stranger", default="127.0.0.9")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--keep", help="leave sipp's message files here")
+    parser.add_argument("--build", help="a build folder: start the service of it")
     parser.add_argument("--direct", action="store_true")
     options = parser.parse_args()
     if not shutil.which("sipp"):
@@ -190,10 +218,7 @@ def main():
         return 77
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(options.keep or scratch)
-        runner = Runner(options, folder)
-        runner.all()
-    print("%d passed, %d failed in %.0f s" % (runner.passed, len(runner.failed), time.monotonic() - runner.started))
-    return 1 if runner.failed or not runner.passed else 0
+        return run_with_service(options, folder) if options.build else run_all(options, folder)
 
 
 if __name__ == "__main__":
