@@ -32,7 +32,7 @@ enum {
     CALLS_MAX = 4000,
     SOUND_PACKETS = 1000, /* 20 s, repeated */
     REMEMBERED = 64,      /* send times kept per leg */
-    DELAYS_MAX = 4000000,
+    DELAYS_MAX = 2000000,
     SETTLE_MS = 500,
 };
 
@@ -57,6 +57,8 @@ struct side {
     struct iovec parts[BATCH];
     uint8_t packets[BATCH][PACKET_BYTES];
     unsigned queued;
+    uint32_t *delays_us; /* of what this side said */
+    size_t delay_count;
 };
 
 struct load {
@@ -66,8 +68,6 @@ struct load {
     const char *destinations;
     struct side sides[2];
     bool is_steady;
-    uint32_t *delays_us;
-    size_t delay_count;
     uint64_t late_ticks;
 };
 
@@ -174,13 +174,13 @@ static double rss_kb(int pid)
 
 /* ---- hearing ---- */
 
-static void delay_note(const struct leg *leg, uint32_t timestamp, int64_t heard_at)
+static void delay_note(struct side *sayer, const struct leg *leg, uint32_t timestamp, int64_t heard_at)
 {
     uint32_t packet = (timestamp - leg->first_heard_at) / SAMPLES;
-    if (!load.is_steady || leg->sent - packet > REMEMBERED || load.delay_count == DELAYS_MAX)
+    if (!load.is_steady || leg->sent - packet > REMEMBERED || sayer->delay_count == DELAYS_MAX)
         return;
     int64_t delay_ns = heard_at - leg->sent_at[packet % REMEMBERED];
-    load.delays_us[load.delay_count++] = (uint32_t)(delay_ns > 0 ? delay_ns / 1000 : 0);
+    sayer->delays_us[sayer->delay_count++] = (uint32_t)(delay_ns > 0 ? delay_ns / 1000 : 0);
 }
 
 static int64_t kernel_time(struct msghdr *message)
@@ -208,7 +208,7 @@ static void take(struct side *side, struct msghdr *message, const uint8_t *bytes
     if (!leg->has_heard)
         leg->first_heard_at = packet.header.timestamp;
     leg->has_heard = true;
-    delay_note(leg, packet.header.timestamp, kernel_time(message));
+    delay_note(sayer, leg, packet.header.timestamp, kernel_time(message));
 }
 
 static void hear(struct side *side)
@@ -340,11 +340,18 @@ static int compare_delays(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-static double delay_ms(double part)
+static double delay_ms(const struct side *sayer, double part)
 {
-    if (load.delay_count == 0)
+    if (sayer->delay_count == 0)
         return -1;
-    return load.delays_us[(size_t)(part * (double)(load.delay_count - 1))] / 1000.0;
+    return sayer->delays_us[(size_t)(part * (double)(sayer->delay_count - 1))] / 1000.0;
+}
+
+static void delays_print(const char *name, struct side *sayer)
+{
+    qsort(sayer->delays_us, sayer->delay_count, sizeof(*sayer->delays_us), compare_delays);
+    printf("\"%s_delay_ms\":{\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f},", name, delay_ms(sayer, 0.5),
+           delay_ms(sayer, 0.99), delay_ms(sayer, 1));
 }
 
 static uint64_t sent_now(void)
@@ -379,14 +386,14 @@ static void run(void)
     double rss_after = rss_kb(load.pid);
     settle();
     uint64_t heard = load.sides[0].heard + load.sides[1].heard;
-    qsort(load.delays_us, load.delay_count, sizeof(*load.delays_us), compare_delays);
+    printf("{");
+    delays_print("caller", &load.sides[0]);
+    delays_print("agent", &load.sides[1]);
     printf(
-        "{\"calls\":%u,\"packets\":%.0f,\"packets_per_s\":%.0f,\"us_per_packet\":%.3f,\"core_percent\":%.1f,"
-        "\"loss_percent\":%.4f,\"delay_ms_p50\":%.3f,\"delay_ms_p99\":%.3f,\"delay_ms_max\":%.3f,"
-        "\"rss_kb_idle\":%.0f,\"rss_kb\":%.0f,\"strange\":%llu,\"late_ticks\":%llu}\n",
+        "\"calls\":%u,\"packets\":%.0f,\"packets_per_s\":%.0f,\"us_per_packet\":%.3f,\"core_percent\":%.1f,"
+        "\"loss_percent\":%.4f,\"rss_kb_idle\":%.0f,\"rss_kb\":%.0f,\"strange\":%llu,\"late_ticks\":%llu}\n",
         load.calls, packets, packets / wall_s, cpu * 1e6 / packets, cpu * 100 / wall_s,
-        100.0 * ((double)sent_now() - (double)heard) / (double)sent_now(), delay_ms(0.5), delay_ms(0.99),
-        delay_ms(1), rss_before, rss_after,
+        100.0 * ((double)sent_now() - (double)heard) / (double)sent_now(), rss_before, rss_after,
         (unsigned long long)(load.sides[0].strange + load.sides[1].strange),
         (unsigned long long)load.late_ticks);
 }
@@ -455,16 +462,17 @@ int main(int argc, char **argv)
                 argv[0]);
         return 2;
     }
-    load.delays_us = malloc(DELAYS_MAX * sizeof(*load.delays_us));
-    if (!load.delays_us)
-        fail("memory");
     destinations_read();
     for (unsigned i = 0; i < 2; i++) {
+        load.sides[i].delays_us = malloc(DELAYS_MAX * sizeof(*load.sides[i].delays_us));
+        if (!load.sides[i].delays_us)
+            fail("memory");
         sound_make(&load.sides[i], i == 0);
         side_open(&load.sides[i]);
     }
     take_core();
     run();
-    free(load.delays_us);
+    free(load.sides[0].delays_us);
+    free(load.sides[1].delays_us);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,19 @@ static enum err call_open(struct relay *relay, uint64_t call_id, FILE *destinati
     return err;
 }
 
+/* The one worker takes its orders in turn: when the last call's snapshot is there, all calls are described. */
+static enum err calls_await(struct relay *relay)
+{
+    static struct media_snapshot_slot slot;
+    enum err err = media_call_keep(relay->media, relay->calls, &slot);
+    for (int i = 0; !err && atomic_load(&slot.version) == 0; i++) {
+        usleep(1000);
+        if (i == 5000)
+            err = ERR_TIMEOUT;
+    }
+    return err;
+}
+
 static enum err calls_open(struct relay *relay)
 {
     FILE *destinations = fopen(relay->destinations, "w");
@@ -170,7 +184,7 @@ static enum err calls_open(struct relay *relay)
     }
     if (destinations && fclose(destinations) != 0)
         err = ERR_SYSTEM;
-    return err;
+    return err ? err : calls_await(relay);
 }
 
 /* Until standard input ends; what the workers say is counted and thrown away. */
