@@ -59,7 +59,8 @@ def parse(arguments):
     voice.add_argument("--on", type=int, metavar="MS", help="length of a key (default 100)")
     voice.add_argument("--off", type=int, metavar="MS", help="pause between keys (default 110)")
     voice.add_argument("--loss", type=int, metavar="PERCENT", help="of the caller's RTP packets")
-    voice.add_argument("--background", type=float, metavar="DBM0", help="white noise under everything")
+    voice.add_argument("--background", type=float, metavar="DBM0", default=-55,
+                       help="white noise under everything (default -55: a line is never quite silent)")
     voice.add_argument("--speech-under-keys", type=float, metavar="DB", help="talk on, DB below the tones")
     voice.add_argument("--speech", action="append", metavar="FILE", help="WAV to say, repeatable")
     voice.add_argument("--law", choices=("pcma", "pcmu"), default="pcma")

@@ -1,6 +1,8 @@
 """What the call left behind, judged by programs that know nothing of the service: leak, mask trace, memory."""
+import datetime
 import json
 import subprocess
+import time
 
 from .processes import DemoError
 
@@ -54,22 +56,30 @@ def latencies(result, traced):
         if nearest is not None and abs(onsets[nearest] - decision["onset"]) < 400:
             decided.setdefault(nearest, (decision["reported"] - onsets[nearest]) / 8)
     shown = dots(result)
+    known = dots(result, desk_time)
     rows = []
     for i, onset in enumerate(onsets):
         spoken = result.start + onset / 8000
         rows.append({"onset_s": onset / 8000, "decision_ms": decided.get(i),
+                     "desk_ms": None if i >= len(known) else (known[i] - spoken) * 1000,
                      "dot_ms": None if i >= len(shown) else (shown[i] - spoken) * 1000})
     return rows
 
 
-def dots(result):
-    """When each key's dot reached the page."""
+def desk_time(_, capture):
+    """The desk's own time stamp of a capture's state, on this machine's monotonic clock."""
+    stamp = datetime.datetime.fromisoformat(capture["updated_at"].replace("Z", "+00:00"))
+    return stamp.timestamp() - (time.time() - time.monotonic())
+
+
+def dots(result, when_of=lambda when, _: when):
+    """When each key's dot reached the page, or what else when_of(arrival, capture) says of it."""
     times = []
     last = {"number": 0, "expiry": 0, "cvv": 0}
     for when, capture in result.history:
         for field, before in last.items():
             count = capture["fields"][field]["keys"]
-            times += [when] * max(0, count - before)
+            times += [when_of(when, capture)] * max(0, count - before)
             last[field] = count
     return times
 

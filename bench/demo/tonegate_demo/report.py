@@ -89,7 +89,8 @@ class TimeLine:
     def row(self, title, marks):
         top = self.height
         self.height += 34
-        self.parts.append(f'<line x1="0" x2="{WIDTH}" y1="{top + 33}" y2="{top + 33}" stroke="var(--line)"/>')
+        if title:
+            self.parts.append(f'<line x1="0" x2="{WIDTH}" y1="{top + 33}" y2="{top + 33}" stroke="var(--line)"/>')
         self.parts += marks(top)
         self.parts.append(f'<text x="4" y="{top + 20}" style="paint-order:stroke;stroke:var(--paper);stroke-width:5px">'
                           f'{html.escape(title)}</text>')
@@ -107,10 +108,20 @@ class TimeLine:
     def steps(self, steps):
         """Numbered flags: their words stand in the list below."""
         def marks(top):
-            return [f'<circle cx="{self.x(t):.1f}" cy="{top + 17}" r="10" fill="var(--step)"/>'
-                    f'<text x="{self.x(t):.1f}" y="{top + 21.5}" text-anchor="middle" style="fill:var(--paper);'
-                    f'font-size:12px">{n}</text>' for n, t in steps]
+            parts = []
+            ends = [-1e9] * 3  # lines of flags, each free again where its last one ends
+            for number, seconds in steps:
+                x = min(max(self.x(seconds), 11), WIDTH - 11)
+                line = next((i for i, end in enumerate(ends) if x - end > 22), 2)
+                ends[line] = x
+                y = top + 17 + 24 * line
+                parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{y - 10}" stroke="var(--line)"/>'
+                             f'<circle cx="{x:.1f}" cy="{y}" r="10" fill="var(--step)"/>'
+                             f'<text x="{x:.1f}" y="{y + 4.5}" text-anchor="middle" style="fill:var(--paper);'
+                             f'font-size:12px">{number}</text>')
+            return parts
         self.row("", marks)
+        self.height += 48
 
     def svg(self):
         return (f'<svg viewBox="0 0 {WIDTH} {self.height}" role="img" aria-label="Time line">' + "".join(self.parts) +
@@ -149,6 +160,7 @@ def figure(value, unit="", digits=1):
 def latency_table(rows):
     body = []
     for title, name in (("onset → decision (trace of the armed path)", "decision_ms"),
+                        ("onset → desk has it (live, its own time stamp)", "desk_ms"),
                         ("onset → dot on the page (live)", "dot_ms")):
         values = [row[name] for row in rows if row[name] is not None]
         cells = "".join(f"<td>{figure(v, ' ms')}</td>" for v in (
@@ -236,7 +248,7 @@ def write(path, service, outcome):
         "was delivered: copies of the tone down to 1 ms, both frequencies above the noise floor, and an attacker who "
         "picks the best of 12 keys over all windows of 5 to 80 ms. One of them is enough for a leak.</p></section>",
         f"<section><h2>How late</h2>{latency_table(first.latencies)}<p class=soft>An onset is the sample at which the "
-        "tone begins in the caller's mouth: packetisation, network and page are included in the second line.</p></section>",
+        "tone begins in the caller's mouth: packetisation, network and page are included in the live lines.</p></section>",
         f"<section><h2>The streams</h2>{stream_table(result)}</section>",
         f"<section><h2>The payment</h2>{payment_table(result)}</section>",
         f"<section><h2>The promises</h2>{promise_table(outcome.promises())}</section>",
