@@ -25,6 +25,16 @@
 #define LIMIT_CALL_REFERENCE_BYTES 64
 #define LIMIT_MEDIA_WORKERS        64
 
+/* What a dialog keeps; longer values are refused with 400 */
+#define LIMIT_SIP_CALL_ID_BYTES    128
+#define LIMIT_SIP_TAG_BYTES        64
+#define LIMIT_SIP_URI_BYTES        256
+#define LIMIT_SIP_PARTY_BYTES      384 /* display name and URI */
+#define LIMIT_SIP_ROUTES           4
+#define LIMIT_CALL_RELAYS          6   /* requests of one call under way at once */
+#define LIMIT_RINGING_S            180 /* no final answer: cancelled */
+#define LIMIT_CALL_S               14400
+
 /* SIP guard: libosip2 parses in quadratic time, so these are held before it sees a byte */
 #define LIMIT_SIP_UDP_BYTES       8192
 #define LIMIT_SIP_TCP_BYTES       16384

@@ -1,0 +1,52 @@
+/* What a restarted proxy needs to go on with its calls: plain slots in memory that the supervisor keeps. No digit and no
+ * audio is ever in it.
+ *
+ * Each slot is written by the control thread behind a sequence lock and carries a checksum; the media part has a lock of
+ * its own, since the call's worker writes it. A slot that was torn by the death of its writer is recognised. */
+#ifndef TONEGATE_PROXY_SIP_CALL_TABLE_H
+#define TONEGATE_PROXY_SIP_CALL_TABLE_H
+
+#include "base/config.h"
+#include "base/err.h"
+#include "proxy/media/media.h"
+#include "proxy/sip/sip_dialog.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* An answered call. */
+struct call_record {
+    uint64_t call_id;
+    uint64_t capture_id; /* 0: not armed */
+    int64_t answered_ns; /* wall time */
+    int64_t ends_ns;     /* monotonic: longest call. The clock goes on over a restart of the process */
+    struct sip_dialog dialogs[MEDIA_SIDES];
+    struct {
+        uint64_t session_id;
+        uint64_t session_version;
+    } sdp[MEDIA_SIDES]; /* what we told that side */
+    char reference[LIMIT_CALL_REFERENCE_BYTES];
+    char callee[LIMIT_CALL_REFERENCE_BYTES];
+};
+
+struct call_table;
+
+/* Bytes of the memory for config.sip.calls_max slots. */
+size_t call_table_bytes(const struct config *config);
+
+/* Maps the memory; fd is not owned. ERR_LENGTH (too small), ERR_MEMORY. */
+MUST_USE enum err call_table_open(struct call_table **out, int fd, const struct config *config);
+void call_table_close(struct call_table *table);
+
+void call_table_write(struct call_table *table, size_t slot, const struct call_record *record);
+void call_table_clear(struct call_table *table, size_t slot);
+
+/* ERR_EMPTY; ERR_SYNTAX: the slot is torn or from another layout. */
+MUST_USE enum err call_table_read(const struct call_table *table, size_t slot, struct call_record *record);
+
+/* Where the call's worker keeps its part, and a whole copy of it: ERR_EMPTY (never written), ERR_SYNTAX (torn). */
+struct media_snapshot_slot *call_table_media(struct call_table *table, size_t slot);
+MUST_USE enum err call_table_read_media(const struct call_table *table, size_t slot,
+                                        struct media_snapshot *snapshot);
+
+#endif
