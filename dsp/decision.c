@@ -6,21 +6,24 @@
 #include <math.h>
 #include <string.h>
 
-#define FIT            160 /* samples that the model is fitted to: 20 ms */
-#define ON_MIN         194 /* a shorter tone is no key: 24.25 ms, Q.24 §4 lets 23 ms be refused */
-#define END_SLACK      5
-#define EDGE_BIAS      0.3f /* against noise that by chance prolongs the tone */
-#define SEGMENT        32   /* 4 ms: the tone must be there in each */
-#define DETUNE_MAX     0.0235f
-#define TWIST_MAX_DB   10.5f
-#define LEVEL_MIN_DBM0 (-36.0f)
-#define SHARE_MIN      0.78f /* of the energy since the onset */
-#define SEGMENT_MIN    0.35f
-#define TRACK          32    /* samples of the window that follows a held key */
-#define TRACK_PRESENT  0.45f /* of the reported amplitude */
-#define BREAK_MAX      120   /* samples: a longer break ends the key */
-#define CANDIDATE_HOLD 96    /* samples without suspicion that end a candidate */
-#define CANDIDATE_MIN  72    /* samples of suspicion before the first look */
+#define FIT                160 /* samples that the model is fitted to: 20 ms */
+#define ON_MIN             194 /* a shorter tone is no key: 24.25 ms, Q.24 §4 lets 23 ms be refused */
+#define END_SLACK          5
+#define EDGE_BIAS          0.3f /* against noise that by chance prolongs the tone */
+#define SEGMENT            32   /* 4 ms: the tone must be there in each */
+#define DETUNE_MAX         0.0235f
+#define TWIST_MAX_DB       9.8f
+#define LEVEL_MIN_DBM0     (-36.0f)
+#define SHARE_MIN          0.78f /* of the energy since the onset */
+#define SEGMENT_MIN        0.35f
+#define HOLE_MAX           0.5 /* more than this is no hole */
+#define HOLE_WEIGHT        0.2
+#define SHARE_AND_HOLE_MIN 0.86
+#define TRACK              32    /* samples of the window that follows a held key */
+#define TRACK_PRESENT      0.45f /* of the reported amplitude */
+#define BREAK_MAX          120   /* samples: a longer break ends the key */
+#define CANDIDATE_HOLD     96    /* samples without suspicion that end a candidate */
+#define CANDIDATE_MIN      72    /* samples of suspicion before the first look */
 
 /* What is known of a fitted pair. Tone 0 is the low one. */
 struct model {
@@ -337,24 +340,37 @@ static void edges_of(const struct gain *gain, int earliest, int *onset, int *end
     }
 }
 
-/* The tone explains what was heard in the last ON_MIN samples, and was there all the time. */
+/* Share of a stretch of its own energy that the tone gained there; 1 where it has no energy to speak of. */
+static double gained_share(const struct gain *gain, int from, int count, double *gained)
+{
+    double own = 0;
+    *gained = 0;
+    for (int i = from; i < from + count; i++) {
+        *gained += gain->gained[i];
+        own += gain->own[i];
+    }
+    return own > 1 ? *gained / own : 1;
+}
+
+/* The tone explains what was heard in the last ON_MIN samples, and was there all the time. Speech that comes near the
+ * share of a noisy key does so with holes of a millisecond or two, so the worst one counts too. */
 static bool is_even(const float *look, const struct gain *gain)
 {
-    double gained = 0;
     double energy = 0;
+    double gained = 0;
+    double part;
+    double worst = HOLE_MAX;
     for (int from = DECISION_LOOK - ON_MIN / SEGMENT * SEGMENT; from < DECISION_LOOK; from += SEGMENT) {
-        double segment_gained = 0;
-        double segment_own = 0;
-        for (int i = from; i < from + SEGMENT; i++) {
-            segment_gained += gain->gained[i];
-            segment_own += gain->own[i];
-            energy += look[i] * look[i];
-        }
-        if (segment_gained < SEGMENT_MIN * segment_own)
+        if (gained_share(gain, from, SEGMENT, &part) < SEGMENT_MIN)
             return false;
-        gained += segment_gained;
+        gained += part;
+        worst = fmin(worst, gained_share(gain, from, SEGMENT / 2, &part));
+        worst = fmin(worst, gained_share(gain, from + SEGMENT / 2, SEGMENT / 2, &part));
+        for (int i = from; i < from + SEGMENT; i++)
+            energy += look[i] * look[i];
     }
-    return gained >= SHARE_MIN * energy;
+    double share = gained / (energy + 1);
+    return share >= SHARE_MIN && share + HOLE_WEIGHT * worst >= SHARE_AND_HOLE_MIN;
 }
 
 static void add_edge(struct dtmf_edge *edges, size_t *edge_count, const struct dtmf_edge *edge)
