@@ -50,6 +50,11 @@ static bool is_candidate(const struct decision *decision, uint64_t fed)
            fed - decision->candidate_since >= CANDIDATE_MIN;
 }
 
+bool decision_may_wake(const struct decision *decision, uint64_t fed)
+{
+    return decision->is_down || (decision->suspected_at && fed - decision->suspected_at <= CANDIDATE_HOLD);
+}
+
 bool decision_is_awake(const struct decision *decision, uint64_t fed)
 {
     return decision->is_down || is_candidate(decision, fed);

@@ -40,6 +40,9 @@ void decision_init(struct decision *decision);
 /* A suspicion was raised when fed samples were known. */
 void decision_suspect(struct decision *decision, uint64_t fed);
 
+/* False when decision_tick() will have nothing to do from this time on unless a new suspicion is raised. */
+bool decision_may_wake(const struct decision *decision, uint64_t fed);
+
 /* True when decision_tick() has something to do at this time. */
 bool decision_is_awake(const struct decision *decision, uint64_t fed);
 

@@ -107,36 +107,49 @@ static size_t correlate(const struct dtmf_detector *detector, size_t count,
     return block_count;
 }
 
-static void suspect(struct dtmf_detector *detector, const struct tone_block *block, uint64_t at,
+static void suspect(struct dtmf_detector *detector, const struct suspicion_hit *hit, uint64_t at,
                     struct dtmf_heard *heard)
 {
-    struct suspicion_hit hit;
-    if (at < detector->gap_until + TONE_BANK_BLOCK && detector->gap_until) {
-        suspicion_skip(&detector->suspicion);
-        return;
-    }
-    if (!suspicion_feed(&detector->suspicion, block, &hit))
-        return;
     heard->suspicions[heard->suspicion_count].at_sample = at;
-    heard->suspicions[heard->suspicion_count].window_blocks = hit.window_blocks;
+    heard->suspicions[heard->suspicion_count].window_blocks = hit->window_blocks;
     heard->suspicion_count++;
     decision_suspect(&detector->decision, at);
+}
+
+/* Blocks of this feed that hold samples of a gap: those that begin before its end. */
+static size_t deaf_blocks(const struct dtmf_detector *detector, size_t block_count)
+{
+    uint64_t first = detector->fed / TONE_BANK_BLOCK;
+    uint64_t deaf_until = (detector->gap_until + TONE_BANK_BLOCK - 1) / TONE_BANK_BLOCK;
+    if (deaf_until <= first)
+        return 0;
+    return deaf_until - first < block_count ? (size_t)(deaf_until - first) : block_count;
 }
 
 /* Walks through the new samples in the order of time, so that the answers do not depend on the framing. */
 static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)
 {
     struct tone_block blocks[DTMF_SUSPICION_MAX];
-    (void)correlate(detector, count, blocks);
-    size_t block = 0;
+    struct suspicion_hit hits[DTMF_SUSPICION_MAX];
+    size_t block_count = correlate(detector, count, blocks);
+    size_t deaf_count = deaf_blocks(detector, block_count);
+    if (deaf_count)
+        suspicion_deafen(&detector->suspicion, deaf_count);
+    size_t hit_count = 0;
+    if (block_count)
+        hit_count = suspicion_feed(&detector->suspicion, blocks, block_count, hits);
     uint64_t end = detector->fed + count;
-    uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK + DECISION_TICK;
-    for (; at <= end; at += DECISION_TICK) {
-        if (at % TONE_BANK_BLOCK == 0)
-            suspect(detector, &blocks[block++], at, heard);
-        if (decision_is_awake(&detector->decision, at))
-            decision_tick(&detector->decision, detector->history, DTMF_HISTORY, at, detector->gap_until,
-                          heard->edges, &heard->edge_count);
+    uint64_t first_end = detector->fed / TONE_BANK_BLOCK * TONE_BANK_BLOCK + TONE_BANK_BLOCK;
+    size_t hit = 0;
+    if (hit_count || decision_may_wake(&detector->decision, detector->fed)) {
+        uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK + DECISION_TICK;
+        for (; at <= end; at += DECISION_TICK) {
+            if (hit < hit_count && first_end + hits[hit].block * (uint64_t)TONE_BANK_BLOCK == at)
+                suspect(detector, &hits[hit++], at, heard);
+            if (decision_is_awake(&detector->decision, at))
+                decision_tick(&detector->decision, detector->history, DTMF_HISTORY, at, detector->gap_until,
+                              heard->edges, &heard->edge_count);
+        }
     }
     detector->fed = end;
 }

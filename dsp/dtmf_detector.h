@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define DTMF_FRAME_MAX      480
-#define DTMF_SUSPICION_MAX  (DTMF_FRAME_MAX / 16 + 1)
+#define DTMF_SUSPICION_MAX  (DTMF_FRAME_MAX / 16)
 #define DTMF_DETECTOR_ALIGN 64
 
 struct dtmf_detector; /* opaque: dtmf_detector_size() bytes of the caller's, aligned to DTMF_DETECTOR_ALIGN */

@@ -26,7 +26,7 @@ const struct suspicion_window suspicion_windows[SUSPICION_WINDOWS] = {
 static const struct {
     double detune;
     float nominal_min;
-} beside[SUSPICION_WINDOWS] = {{0, 0.9f}, {0.014, 0.75f}, {0.014, 0.65f}, {0.013, 0.45f}, {0.013, 0.25f}};
+} beside[SUSPICION_WINDOWS] = {{0, 0.9f}, {0.014, 0.75f}, {0.014, 0.65f}, {0.013, 0.45f}, {0.013, 0.32f}};
 
 /* Inverse Gram matrix of a pair's cosines, and of its sines: about the window's middle they do not mix. */
 struct pair_fit {
@@ -102,10 +102,11 @@ static void tables_make(void)
     }
 }
 
-static unsigned push_c(struct suspicion *s, const struct tone_block *block,
-                       const struct suspicion_gate gates[SUSPICION_WINDOWS])
+static void push_c(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+                   const struct suspicion_gate gates[SUSPICION_WINDOWS],
+                   const float factor[SUSPICION_WINDOWS])
 {
-    return suspicion_push_face(s, block, gates);
+    suspicion_push_face(scratch, blocks, count, gates, factor);
 }
 
 static const struct suspicion_face faces[] = {
@@ -145,21 +146,64 @@ void suspicion_set_strict(struct suspicion *suspicion, bool is_strict)
     }
 }
 
+/* The halves of a window that ends at block k of a feed, and what lies between them (NULL: nothing). */
+struct halves {
+    const struct suspicion_spectrum *early, *middle, *late;
+    float energy;
+};
+
+static struct halves halves_of(const struct suspicion_scratch *scratch, int w, size_t k)
+{
+    static const struct {
+        size_t run; /* offset in the scratch */
+        uint8_t back;
+    } places[SUSPICION_WINDOWS] = {
+        {offsetof(struct suspicion_scratch, one), 1},  {offsetof(struct suspicion_scratch, one), 2},
+        {offsetof(struct suspicion_scratch, two), 2},  {offsetof(struct suspicion_scratch, three), 3},
+        {offsetof(struct suspicion_scratch, four), 4},
+    };
+    const unsigned char *base = (const unsigned char *)scratch;
+    const struct suspicion_run *run = (const struct suspicion_run *)(const void *)(base + places[w].run);
+    size_t early = k - places[w].back;
+    struct halves halves = {&run->spectrum[early], NULL, &run->spectrum[k],
+                            run->energy[early] + run->energy[k]};
+    if (w == 1) {
+        halves.middle = &run->spectrum[k - 1];
+        halves.energy = scratch->three.energy[k];
+    }
+    return halves;
+}
+
+static void join_halves(const struct halves *halves, const struct suspicion_turn *turn,
+                        struct suspicion_spectrum *spectrum, vec8 *power)
+{
+    struct suspicion_wave wave;
+    suspicion_join(&wave, halves->early, halves->late, turn);
+    if (halves->middle) {
+        struct suspicion_wave middle;
+        suspicion_load(&middle, halves->middle);
+        wave.cosine += middle.cosine;
+        wave.sine += middle.sine;
+    }
+    suspicion_keep(spectrum, &wave);
+    suspicion_power(power, &wave);
+}
+
 /* The nominal frequency, and the strongest of it and the ones beside it, each tone for itself. */
-static void take_strongest(int w, const struct suspicion_halves *halves, struct suspicion_spectrum *spectrum,
+static void take_strongest(int w, const struct halves *halves, struct suspicion_spectrum *spectrum,
                            float power[TONE_BANK_TONES])
 {
     vec8 strength;
-    suspicion_join(halves, &tables.gate[w].turn[1], spectrum, &strength);
+    join_halves(halves, &tables.gate[w].turn[1], spectrum, &strength);
     memcpy(power, &strength, sizeof(strength));
     for (int d = 0; d < 3 && beside[w].detune > 0; d += 2) {
         struct suspicion_spectrum other;
-        suspicion_join(halves, &tables.gate[w].turn[d], &other, &strength);
+        join_halves(halves, &tables.gate[w].turn[d], &other, &strength);
         for (int i = 0; i < TONE_BANK_TONES; i++) {
             if (strength[i] > power[i]) {
                 power[i] = strength[i];
-                spectrum->cosine[i] = other.cosine[i];
-                spectrum->sine[i] = other.sine[i];
+                spectrum->wave[i] = other.wave[i];
+                spectrum->wave[TONE_BANK_TONES + i] = other.wave[TONE_BANK_TONES + i];
             }
         }
     }
@@ -169,10 +213,10 @@ static void take_strongest(int w, const struct suspicion_halves *halves, struct 
 static float pair_energy(const struct pair_fit *fit, const struct suspicion_spectrum *spectrum, int row,
                          int column)
 {
-    float cl = spectrum->cosine[row];
-    float sl = spectrum->sine[row];
-    float ch = spectrum->cosine[ROWS + column];
-    float sh = spectrum->sine[ROWS + column];
+    float cl = spectrum->wave[row];
+    float sl = spectrum->wave[TONE_BANK_TONES + row];
+    float ch = spectrum->wave[ROWS + column];
+    float sh = spectrum->wave[TONE_BANK_TONES + ROWS + column];
     float a = fit->even_low * cl + fit->even_cross * ch;
     float b = fit->odd_low * sl + fit->odd_cross * sh;
     float c = fit->even_cross * cl + fit->even_high * ch;
@@ -205,9 +249,10 @@ static float best_pair(int w, const struct suspicion_spectrum *spectrum, const f
 }
 
 /* The share of the window's energy that the best pair explains, if it is at least share_min; otherwise 0. */
-static float ask_closely(const struct suspicion *s, int w, float share_min, struct suspicion_hit *hit)
+static float ask_closely(const struct suspicion_scratch *scratch, size_t k, int w, float share_min,
+                         struct suspicion_hit *hit)
 {
-    struct suspicion_halves halves = suspicion_halves_of(s, w);
+    struct halves halves = halves_of(scratch, w, k);
     struct suspicion_spectrum spectrum;
     float power[TONE_BANK_TONES];
     take_strongest(w, &halves, &spectrum, power);
@@ -221,31 +266,77 @@ static float ask_closely(const struct suspicion *s, int w, float share_min, stru
     return hit->explained;
 }
 
-bool suspicion_feed(struct suspicion *s, const struct tone_block *block, struct suspicion_hit *hit)
+static void past_load(struct suspicion_run *run, const struct suspicion_past *past)
 {
-    unsigned asked = s->face->push(s, block, tables.gate);
+    memcpy(run->spectrum, past->spectrum, sizeof(past->spectrum));
+    memcpy(run->energy, past->energy, sizeof(past->energy));
+}
+
+static void past_save(struct suspicion_past *past, const struct suspicion_run *run, size_t count)
+{
+    memcpy(past->spectrum, &run->spectrum[count], sizeof(past->spectrum));
+    memcpy(past->energy, &run->energy[count], sizeof(past->energy));
+}
+
+static void push(struct suspicion *s, struct suspicion_scratch *scratch, const struct tone_block *blocks,
+                 size_t count)
+{
+    float factor[SUSPICION_WINDOWS];
+    for (int w = 0; w < SUSPICION_WINDOWS; w++)
+        factor[w] = s->share_min[w] <= 1 ? s->share_min[w] * tables.gate[w].share : SUSPICION_NEVER;
+    past_load(&scratch->one, &s->one);
+    past_load(&scratch->two, &s->two);
+    past_load(&scratch->three, &s->three);
+    past_load(&scratch->four, &s->four);
+    s->face->push(scratch, blocks, count, tables.gate, factor);
+    past_save(&s->one, &scratch->one, count);
+    past_save(&s->two, &scratch->two, count);
+    past_save(&s->three, &scratch->three, count);
+    past_save(&s->four, &scratch->four, count);
+    s->block_count += count;
+}
+
+/* Asks the windows that end at block i of the feed, the short ones first. */
+static bool ask_block(const struct suspicion *s, const struct suspicion_scratch *scratch, size_t i,
+                      uint64_t blocks_fed, struct suspicion_hit *hit)
+{
+    unsigned asked = scratch->asked[i];
     while (asked) {
         int w = __builtin_ctz(asked);
         asked &= asked - 1;
-        bool is_whole = s->block_count >= s->deaf_until_block + suspicion_windows[w].blocks;
-        if (is_whole && ask_closely(s, w, s->share_min[w], hit) > 0)
+        bool is_whole = blocks_fed >= s->deaf_until_block + suspicion_windows[w].blocks;
+        if (is_whole && ask_closely(scratch, SUSPICION_PAST + i, w, s->share_min[w], hit) > 0)
             return true;
     }
     return false;
 }
 
-void suspicion_skip(struct suspicion *s)
+size_t suspicion_feed(struct suspicion *s, const struct tone_block *blocks, size_t block_count,
+                      struct suspicion_hit *hits)
 {
-    static const struct tone_block silence;
-    (void)s->face->push(s, &silence, tables.gate);
-    s->deaf_until_block = s->block_count;
+    struct suspicion_scratch scratch;
+    uint64_t before = s->block_count;
+    size_t hit_count = 0;
+    push(s, &scratch, blocks, block_count);
+    for (size_t i = 0; i < block_count; i++) {
+        if (scratch.asked[i] && ask_block(s, &scratch, i, before + i + 1, &hits[hit_count]))
+            hits[hit_count++].block = (uint8_t)i;
+    }
+    return hit_count;
 }
 
-void suspicion_shares(const struct suspicion *s, float shares[SUSPICION_WINDOWS])
+void suspicion_deafen(struct suspicion *s, size_t block_count)
 {
-    struct suspicion_hit hit;
+    s->deaf_until_block = s->block_count + block_count;
+}
+
+void suspicion_shares(struct suspicion *s, const struct tone_block *block, float shares[SUSPICION_WINDOWS])
+{
+    struct suspicion_scratch scratch;
+    push(s, &scratch, block, 1);
     for (int w = 0; w < SUSPICION_WINDOWS; w++) {
-        bool is_loud = suspicion_halves_of(s, w).energy >= tables.gate[w].energy_min;
-        shares[w] = is_loud ? ask_closely(s, w, 0.01f, &hit) : 0;
+        struct suspicion_hit hit;
+        bool is_loud = halves_of(&scratch, w, SUSPICION_PAST).energy >= tables.gate[w].energy_min;
+        shares[w] = is_loud ? ask_closely(&scratch, SUSPICION_PAST, w, 0.01f, &hit) : 0;
     }
 }

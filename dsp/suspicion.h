@@ -14,24 +14,25 @@
 
 #include <stdbool.h>
 
-#define SUSPICION_WINDOWS 5
-#define SUSPICION_RING    8 /* blocks kept of each window length; a power of two */
+#define SUSPICION_WINDOWS  5
+#define SUSPICION_PAST     4  /* blocks of each window length that must be remembered */
+#define SUSPICION_FEED_MAX 30 /* blocks of one feed: 60 ms */
 
-/* Correlations of one window about its middle. */
+/* Correlations of one window about its middle: cosines of the eight tones, then sines. */
 struct suspicion_spectrum {
-    _Alignas(32) float cosine[TONE_BANK_TONES];
-    _Alignas(32) float sine[TONE_BANK_TONES];
+    _Alignas(64) float wave[2 * TONE_BANK_TONES];
 };
 
-struct suspicion_ring {
-    struct suspicion_spectrum spectrum[SUSPICION_RING]; /* block n is at n % SUSPICION_RING */
-    float energy[SUSPICION_RING];
+/* What is kept of one window length, newest last. */
+struct suspicion_past {
+    struct suspicion_spectrum spectrum[SUSPICION_PAST];
+    float energy[SUSPICION_PAST];
 };
 
 struct suspicion_face;
 
 struct suspicion {
-    struct suspicion_ring one, two, three, four; /* by length in blocks */
+    struct suspicion_past one, two, three, four; /* by length in blocks */
     uint64_t block_count;
     uint64_t deaf_until_block; /* windows that reach back before this block are not asked: they hold a gap */
     const struct suspicion_face *face;
@@ -48,6 +49,7 @@ enum suspicion_haste {
 };
 
 struct suspicion_hit {
+    uint8_t block;         /* of those fed, the one at whose end it was raised */
     uint8_t key_low;       /* row 0..3 */
     uint8_t key_high;      /* column 0..3 */
     uint8_t window;        /* index of the window that asked */
@@ -61,15 +63,18 @@ void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste, uns
 /* Lower thresholds while a field is being keyed. */
 void suspicion_set_strict(struct suspicion *suspicion, bool is_strict);
 
-/* Feeds the next block. True when a key could be sounding; then *hit says which window heard what. */
-bool suspicion_feed(struct suspicion *suspicion, const struct tone_block *block, struct suspicion_hit *hit);
+/* Feeds the next blocks (at most SUSPICION_FEED_MAX). Returns how many of them end in a suspicion; hits, with room for
+ * block_count, says which window heard what, in order of time. */
+size_t suspicion_feed(struct suspicion *suspicion, const struct tone_block *blocks, size_t block_count,
+                      struct suspicion_hit *hits);
 
-/* A block that never arrived. */
-void suspicion_skip(struct suspicion *suspicion);
+/* The next count blocks to be fed hold samples that never arrived: no window that touches them is asked. */
+void suspicion_deafen(struct suspicion *suspicion, size_t block_count);
 
-/* For benches: the share of each window at the last block fed, 0 where level or twist forbid; thresholds are not
+/* For benches: feeds one block; the share of each window there, 0 where level or twist forbid; thresholds are not
  * applied. */
-void suspicion_shares(const struct suspicion *suspicion, float shares[SUSPICION_WINDOWS]);
+void suspicion_shares(struct suspicion *suspicion, const struct tone_block *block,
+                      float shares[SUSPICION_WINDOWS]);
 
 /* Length of each window, and the share of its energy that a pair must explain; over 1: never asked. */
 struct suspicion_window {

@@ -1,6 +1,6 @@
-/* The part of suspicion that runs for every block of every channel: appending a block to the windows and sorting out
- * those in which nothing like a pair can be heard. Written once, in the compiler's vectors of eight floats, and compiled
- * for each level of processor; no multiply is fused with an addition, so every face gives the same bits. */
+/* The part of suspicion that runs for every block of every channel: joining blocks to windows and sorting out those in
+ * which nothing like a pair can be heard. Written once, in the compiler's vectors, and compiled for each level of
+ * processor; no multiplication is fused with an addition, so every face gives the same bits. */
 #ifndef TONEGATE_DSP_SUSPICION_PRIV_H
 #define TONEGATE_DSP_SUSPICION_PRIV_H
 
@@ -11,10 +11,18 @@
 typedef float vec8 __attribute__((vector_size(32)));
 typedef int32_t ivec8 __attribute__((vector_size(32)));
 
+#define SUSPICION_INLINE static inline __attribute__((always_inline))
+
 /* cos and sin of half the distance between the middles of two halves that are joined. */
 struct suspicion_turn {
     _Alignas(32) float cosine[TONE_BANK_TONES];
     _Alignas(32) float sine[TONE_BANK_TONES];
+};
+
+/* A spectrum in registers. */
+struct suspicion_wave {
+    vec8 cosine;
+    vec8 sine;
 };
 
 /* For one window: how its halves turn (detuned down, nominal, up), and what it takes to be asked. */
@@ -25,9 +33,22 @@ struct suspicion_gate {
         share; /* times energy and share_min: least power of the strongest row and column at nominal frequency */
 };
 
-/* Bit w is set when window w must be asked closely. gates: one for each window. */
-typedef unsigned suspicion_push(struct suspicion *s, const struct tone_block *block,
-                                const struct suspicion_gate gates[SUSPICION_WINDOWS]);
+/* Windows of one length at every block of a feed; the first SUSPICION_PAST are of the feed before. */
+struct suspicion_run {
+    struct suspicion_spectrum spectrum[SUSPICION_PAST + SUSPICION_FEED_MAX];
+    float energy[SUSPICION_PAST + SUSPICION_FEED_MAX];
+};
+
+struct suspicion_scratch {
+    struct suspicion_run one, two, three, four;
+    uint8_t asked[SUSPICION_FEED_MAX]; /* bit w: window w must be asked closely */
+};
+
+/* factor: for each window gate.share * share_min, or SUSPICION_NEVER. */
+#define SUSPICION_NEVER 1e30f
+typedef void suspicion_push(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+                            const struct suspicion_gate gates[SUSPICION_WINDOWS],
+                            const float factor[SUSPICION_WINDOWS]);
 
 struct suspicion_face {
     const char *name;
@@ -41,139 +62,133 @@ suspicion_push suspicion_push_avx2;
 suspicion_push suspicion_push_avx512;
 #endif
 
-/* Where the halves of a window lie, and what is between them (NULL: nothing). */
-struct suspicion_halves {
-    const struct suspicion_spectrum *early, *middle, *late;
-    float energy;
-};
-
-static inline unsigned suspicion_slot(const struct suspicion *s, unsigned blocks_back)
+/* memcpy: the structs may lie in memory of any alignment, and the compiler knows what it means. */
+SUSPICION_INLINE void suspicion_load(struct suspicion_wave *out, const struct suspicion_spectrum *spectrum)
 {
-    return (unsigned)(s->block_count - 1 - blocks_back) & (SUSPICION_RING - 1);
+    memcpy(&out->cosine, spectrum->wave, sizeof(out->cosine));
+    memcpy(&out->sine, spectrum->wave + TONE_BANK_TONES, sizeof(out->sine));
 }
 
-static inline struct suspicion_halves suspicion_two_halves(const struct suspicion_ring *ring, unsigned early,
-                                                           unsigned late)
+SUSPICION_INLINE void suspicion_keep(struct suspicion_spectrum *spectrum, const struct suspicion_wave *wave)
 {
-    return (struct suspicion_halves){&ring->spectrum[early], NULL, &ring->spectrum[late],
-                                     ring->energy[early] + ring->energy[late]};
+    memcpy(spectrum->wave, &wave->cosine, sizeof(wave->cosine));
+    memcpy(spectrum->wave + TONE_BANK_TONES, &wave->sine, sizeof(wave->sine));
 }
 
-static inline struct suspicion_halves suspicion_halves_of(const struct suspicion *s, int window)
+/* The window about its own middle, from its halves about theirs: the early one is turned back, the late one on. */
+SUSPICION_INLINE void suspicion_join(struct suspicion_wave *out, const struct suspicion_spectrum *early,
+                                     const struct suspicion_spectrum *late, const struct suspicion_turn *turn)
 {
-    unsigned now = suspicion_slot(s, 0);
-    struct suspicion_halves halves;
-    switch (window) {
-    case 0:
-        return suspicion_two_halves(&s->one, suspicion_slot(s, 1), now);
-    case 1:
-        halves = suspicion_two_halves(&s->one, suspicion_slot(s, 2), now);
-        halves.middle = &s->one.spectrum[suspicion_slot(s, 1)];
-        halves.energy += s->one.energy[suspicion_slot(s, 1)];
-        return halves;
-    case 2:
-        return suspicion_two_halves(&s->two, suspicion_slot(s, 2), now);
-    case 3:
-        return suspicion_two_halves(&s->three, suspicion_slot(s, 3), now);
-    default:
-        return suspicion_two_halves(&s->four, suspicion_slot(s, 4), now);
-    }
+    struct suspicion_wave a, b;
+    vec8 cosine, sine;
+    suspicion_load(&a, early);
+    suspicion_load(&b, late);
+    memcpy(&cosine, turn->cosine, sizeof(cosine));
+    memcpy(&sine, turn->sine, sizeof(sine));
+    out->cosine = (b.cosine + a.cosine) * cosine - (b.sine - a.sine) * sine;
+    out->sine = (b.sine + a.sine) * cosine + (b.cosine - a.cosine) * sine;
 }
 
-/* All loads and stores of eight floats go through memcpy: the structs may lie in memory of any alignment. */
-static inline __attribute__((always_inline)) void suspicion_load(vec8 *out, const float *from)
+SUSPICION_INLINE void suspicion_power(vec8 *out, const struct suspicion_wave *wave)
 {
-    memcpy(out, from, sizeof(*out));
+    *out = wave->cosine * wave->cosine + wave->sine * wave->sine;
 }
 
-/* The window about its own middle, from its halves about theirs. */
-static inline __attribute__((always_inline)) void suspicion_join(const struct suspicion_halves *halves,
-                                                                 const struct suspicion_turn *turn,
-                                                                 struct suspicion_spectrum *out, vec8 *power)
+#ifdef __AVX__
+SUSPICION_INLINE void suspicion_max(vec8 *a, const vec8 *b)
 {
-    vec8 early_c, early_s, late_c, late_s, turn_c, turn_s;
-    suspicion_load(&early_c, halves->early->cosine);
-    suspicion_load(&early_s, halves->early->sine);
-    suspicion_load(&late_c, halves->late->cosine);
-    suspicion_load(&late_s, halves->late->sine);
-    suspicion_load(&turn_c, turn->cosine);
-    suspicion_load(&turn_s, turn->sine);
-    vec8 cosine = (late_c + early_c) * turn_c - (late_s - early_s) * turn_s;
-    vec8 sine = (late_s + early_s) * turn_c + (late_c - early_c) * turn_s;
-    if (halves->middle) {
-        vec8 middle_c, middle_s;
-        suspicion_load(&middle_c, halves->middle->cosine);
-        suspicion_load(&middle_s, halves->middle->sine);
-        cosine += middle_c;
-        sine += middle_s;
-    }
-    if (out) {
-        memcpy(out->cosine, &cosine, sizeof(cosine));
-        memcpy(out->sine, &sine, sizeof(sine));
-    }
-    if (power)
-        *power = cosine * cosine + sine * sine;
-}
-
-static inline __attribute__((always_inline)) vec8 suspicion_max(vec8 a, vec8 b)
-{
-    ivec8 is_a = a > b;
-    return (vec8)(((ivec8)a & is_a) | ((ivec8)b & ~is_a));
+    ivec8 is_less = *a < *b;
+    *a = (vec8)(((ivec8)*b & is_less) | ((ivec8)*a & ~is_less));
 }
 
 /* Power of the strongest row plus that of the strongest column. */
-static inline __attribute__((always_inline)) float suspicion_strongest(vec8 power)
+SUSPICION_INLINE float suspicion_strongest(const struct suspicion_wave *wave)
 {
-    power = suspicion_max(power, __builtin_shufflevector(power, power, 2, 3, 0, 1, 6, 7, 4, 5));
-    power = suspicion_max(power, __builtin_shufflevector(power, power, 1, 0, 3, 2, 5, 4, 7, 6));
+    vec8 power;
+    suspicion_power(&power, wave);
+    vec8 other = __builtin_shufflevector(power, power, 2, 3, 0, 1, 6, 7, 4, 5);
+    suspicion_max(&power, &other);
+    other = __builtin_shufflevector(power, power, 1, 0, 3, 2, 5, 4, 7, 6);
+    suspicion_max(&power, &other);
     return power[0] + power[4];
 }
-
-static inline __attribute__((always_inline)) void suspicion_append(struct suspicion *s,
-                                                                   const struct tone_block *block)
+#else
+SUSPICION_INLINE float suspicion_max4(const float *power)
 {
-    unsigned now = (unsigned)s->block_count++ & (SUSPICION_RING - 1);
-    struct suspicion_spectrum *one = &s->one.spectrum[now];
+    float a = power[0] > power[1] ? power[0] : power[1];
+    float b = power[2] > power[3] ? power[2] : power[3];
+    return a > b ? a : b;
+}
+
+/* As above; without registers of eight floats the compiler's shuffles go through memory anyway. */
+SUSPICION_INLINE float suspicion_strongest(const struct suspicion_wave *wave)
+{
+    vec8 power;
+    float powers[TONE_BANK_TONES];
+    suspicion_power(&power, wave);
+    memcpy(powers, &power, sizeof(powers));
+    return suspicion_max4(powers) + suspicion_max4(powers + 4);
+}
+#endif
+
+SUSPICION_INLINE unsigned suspicion_is_asked(const struct suspicion_wave *wave, float energy,
+                                             const struct suspicion_gate *gate, float factor)
+{
+    if (factor >= SUSPICION_NEVER)
+        return 0;
+    unsigned is_loud = energy >= gate->energy_min;
+    unsigned is_pair = suspicion_strongest(wave) >= energy * factor;
+    return is_loud & is_pair;
+}
+
+/* All windows that end at block k, counted from the oldest remembered one. */
+SUSPICION_INLINE unsigned suspicion_step(struct suspicion_scratch *s, size_t k,
+                                         const struct tone_block *block,
+                                         const struct suspicion_gate gates[SUSPICION_WINDOWS],
+                                         const float factor[SUSPICION_WINDOWS])
+{
     ivec8 cosine, sine;
+    struct suspicion_wave wave, middle;
     memcpy(&cosine, block->cosine, sizeof(cosine));
     memcpy(&sine, block->sine, sizeof(sine));
-    vec8 cosine_f = __builtin_convertvector(cosine, vec8) * (1.0f / TONE_BANK_SCALE);
-    vec8 sine_f = __builtin_convertvector(sine, vec8) * (1.0f / TONE_BANK_SCALE);
-    memcpy(one->cosine, &cosine_f, sizeof(cosine_f));
-    memcpy(one->sine, &sine_f, sizeof(sine_f));
-    s->one.energy[now] = (float)(int32_t)(block->energy >> 1) * (2 * TONE_BANK_ENERGY_UNIT);
+    wave.cosine = __builtin_convertvector(cosine, vec8) * (1.0f / TONE_BANK_SCALE);
+    wave.sine = __builtin_convertvector(sine, vec8) * (1.0f / TONE_BANK_SCALE);
+    suspicion_keep(&s->one.spectrum[k], &wave);
+    s->one.energy[k] = (float)(int32_t)(block->energy >> 1) * (2 * TONE_BANK_ENERGY_UNIT);
+
+    suspicion_join(&wave, &s->one.spectrum[k - 1], &s->one.spectrum[k], &gates[0].turn[1]);
+    suspicion_keep(&s->two.spectrum[k], &wave);
+    s->two.energy[k] = s->one.energy[k - 1] + s->one.energy[k];
+    unsigned asked = suspicion_is_asked(&wave, s->two.energy[k], &gates[0], factor[0]);
+
+    suspicion_join(&wave, &s->one.spectrum[k - 2], &s->one.spectrum[k], &gates[1].turn[1]);
+    suspicion_load(&middle, &s->one.spectrum[k - 1]);
+    wave.cosine += middle.cosine;
+    wave.sine += middle.sine;
+    suspicion_keep(&s->three.spectrum[k], &wave);
+    s->three.energy[k] = s->one.energy[k - 2] + s->two.energy[k];
+    asked |= suspicion_is_asked(&wave, s->three.energy[k], &gates[1], factor[1]) << 1;
+
+    suspicion_join(&wave, &s->two.spectrum[k - 2], &s->two.spectrum[k], &gates[2].turn[1]);
+    suspicion_keep(&s->four.spectrum[k], &wave);
+    s->four.energy[k] = s->two.energy[k - 2] + s->two.energy[k];
+    asked |= suspicion_is_asked(&wave, s->four.energy[k], &gates[2], factor[2]) << 2;
+
+    suspicion_join(&wave, &s->three.spectrum[k - 3], &s->three.spectrum[k], &gates[3].turn[1]);
+    float energy = s->three.energy[k - 3] + s->three.energy[k];
+    asked |= suspicion_is_asked(&wave, energy, &gates[3], factor[3]) << 3;
+
+    suspicion_join(&wave, &s->four.spectrum[k - 4], &s->four.spectrum[k], &gates[4].turn[1]);
+    energy = s->four.energy[k - 4] + s->four.energy[k];
+    return asked | suspicion_is_asked(&wave, energy, &gates[4], factor[4]) << 4;
 }
 
-/* Window w: joined, kept in ring (NULL: not kept), and judged. */
-static inline __attribute__((always_inline)) unsigned suspicion_window_push(struct suspicion *s, int w,
-                                                                            struct suspicion_ring *ring,
-                                                                            const struct suspicion_gate *gate)
+SUSPICION_INLINE void suspicion_push_face(struct suspicion_scratch *scratch, const struct tone_block *blocks,
+                                          size_t count, const struct suspicion_gate gates[SUSPICION_WINDOWS],
+                                          const float factor[SUSPICION_WINDOWS])
 {
-    struct suspicion_halves halves = suspicion_halves_of(s, w);
-    unsigned now = suspicion_slot(s, 0);
-    bool is_asked = s->share_min[w] <= 1 && halves.energy >= gate->energy_min;
-    vec8 power;
-    if (!ring && !is_asked)
-        return 0;
-    suspicion_join(&halves, &gate->turn[1], ring ? &ring->spectrum[now] : NULL, &power);
-    if (ring)
-        ring->energy[now] = halves.energy;
-    if (!is_asked)
-        return 0;
-    return suspicion_strongest(power) >= halves.energy * s->share_min[w] * gate->share ? 1u << w : 0;
-}
-
-static inline __attribute__((always_inline)) unsigned
-suspicion_push_face(struct suspicion *s, const struct tone_block *block,
-                    const struct suspicion_gate gates[SUSPICION_WINDOWS])
-{
-    suspicion_append(s, block);
-    unsigned asked = suspicion_window_push(s, 0, &s->two, &gates[0]);
-    asked |= suspicion_window_push(s, 1, &s->three, &gates[1]);
-    asked |= suspicion_window_push(s, 2, &s->four, &gates[2]);
-    asked |= suspicion_window_push(s, 3, NULL, &gates[3]);
-    asked |= suspicion_window_push(s, 4, NULL, &gates[4]);
-    return asked;
+    for (size_t i = 0; i < count; i++)
+        scratch->asked[i] = (uint8_t)suspicion_step(scratch, SUSPICION_PAST + i, &blocks[i], gates, factor);
 }
 
 #endif

@@ -1,7 +1,8 @@
 #include "dsp/suspicion_priv.h"
 
-unsigned suspicion_push_avx2(struct suspicion *s, const struct tone_block *block,
-                             const struct suspicion_gate gates[SUSPICION_WINDOWS])
+void suspicion_push_avx2(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+                         const struct suspicion_gate gates[SUSPICION_WINDOWS],
+                         const float factor[SUSPICION_WINDOWS])
 {
-    return suspicion_push_face(s, block, gates);
+    suspicion_push_face(scratch, blocks, count, gates, factor);
 }
