@@ -123,13 +123,39 @@ def judge_call(service, desk, result, screen):
                       .get("leg"))
 
 
+MOMENTS = {  # after which step memory is looked at, and who may hold the card then
+    "keyed cvv": ("all keyed, not yet submitted", ("vault",)),
+    "paid": ("after the payment", ()),
+    "over": ("after the call", ()),
+}
+
+
+def memory_watch(service, card, looks, screen):
+    """Looks for the card in every role at the moments above; the call goes on meanwhile."""
+    def at_state(name):
+        if name not in MOMENTS:
+            return
+        moment, allowed = MOMENTS[name]
+        found = judge.memory(service, card, moment, allowed)
+        looks.extend(found)
+        bad = [look["role"] for look in found if look["finds"] and not look["is_allowed"]]
+        size = sum(look["megabytes"] for look in found)
+        screen(f"memory, {moment}: {size:.0f} MB of {len(found)} processes searched and listened to, "
+               + (f"FOUND in {', '.join(bad)}" if bad else "no digit outside the vault" if allowed else "no digit"))
+    return at_state
+
+
 def run_calls(service, desk, options, screen, outcome):
     for number in range(1, options.calls + 1):
         if options.calls > 1:
             screen(f"call {number} of {options.calls}")
-        result = pay_by_card(service, desk, pick_card(options), number, amount=options.amount,
-                             currency=options.currency, caller_options=caller_options(options), progress=screen)
+        card = pick_card(options)
+        looks = []
+        result = pay_by_card(service, desk, card, number, amount=options.amount, currency=options.currency,
+                             caller_options=caller_options(options), progress=screen,
+                             at_state=memory_watch(service, card, looks, screen))
         outcome.calls.append(judge_call(service, desk, result, screen))
+        outcome.calls[-1].memory = looks
 
 
 def write_results(service, outcome, out):

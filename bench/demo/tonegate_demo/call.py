@@ -160,6 +160,7 @@ class MaskedCall:
         self.result.steps.append((when, capture["state"], f"the payment is {capture['state']}"))
         self.progress(f"the payment is {capture['state']}" + (f", token {capture['token']}" if capture["token"] else
                                                             f" ({capture['reason']})"))
+        time.sleep(0.3)
         self.at_state("paid")
 
     def hang_up(self, talk_s=1.5):
@@ -167,6 +168,7 @@ class MaskedCall:
         self.step("hanging up", "the caller hangs up")
         self.caller.hang_up()
         self.finish()
+        self.at_state("over")
 
     def finish(self):
         result = self.result

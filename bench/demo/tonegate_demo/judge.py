@@ -47,6 +47,18 @@ def trace(service, result):
     return run_json(command)[0]
 
 
+def memory(service, card, moment, allowed=()):
+    """Looks and listens for the card in every role and the supervisor. allowed: roles that may hold it at this moment."""
+    pids = {pid: role for role, pid in service.roles().items()}
+    pids[service.service.child.pid] = "supervisor"
+    text = f"card {card.number}\nexpiry {card.expiry}\ncvv {card.cvv}\n"
+    report, _ = run_json([service.program("tonegate-memscan"), "--json", "--partial", "8", *pids], good=(0, 1),
+                         input_text=text)
+    return [{"moment": moment, "role": pids[one["pid"]], "megabytes": one["bytes_scanned"] / 1e6,
+             "hidden_kilobytes": one["bytes_hidden"] / 1e3, "finds": one["finds"], "classes": one["classes"],
+             "places": one["places"], "is_allowed": pids[one["pid"]] in allowed} for one in report["processes"]]
+
+
 def latencies(result, traced):
     """Per key, in ms from the onset as spoken: decision (offline trace), desk's own time stamp, dot on the page."""
     onsets = [key["onset_sample"] for key in result.keys]

@@ -9,7 +9,7 @@ class JudgedCall:
     traced: dict = None
     latencies: list = dataclasses.field(default_factory=list)
     leg: dict = None     # the live leg's own report, as the desk shows it
-    memory: list = dataclasses.field(default_factory=list)  # of judge.memory: (moment, role, finding)
+    memory: list = dataclasses.field(default_factory=list)  # what judge.memory found, moment by moment
 
 
 @dataclasses.dataclass
@@ -17,8 +17,12 @@ class Outcome:
     lookahead_ms: int
     wanted_state: str = "approved"
     calls: list = dataclasses.field(default_factory=list)
-    memory_looked: int = 0
-    memory_found: list = dataclasses.field(default_factory=list)
+
+    def memory(self):
+        return [look for call in self.calls for look in call.memory]
+
+    def is_memory_clean(self):
+        return not any(look["finds"] and not look["is_allowed"] for look in self.memory())
 
     def reports(self):
         return [report for call in self.calls for report in call.reports.values()]
@@ -43,7 +47,7 @@ class Outcome:
 
     def is_good(self):
         return self.is_captured() and not self.is_leaked() and self.is_payment_good() and self.is_quiet() and \
-            not self.memory_found
+            self.is_memory_clean()
 
     def summary(self):
         """result.json"""
@@ -70,8 +74,8 @@ class Outcome:
             wrong.append("digits LEAKED")
         if not self.is_quiet():
             wrong.append("telephone-events or INFO reached the agent")
-        if self.memory_found:
-            wrong.append("a digit string was found in memory")
+        if not self.is_memory_clean():
+            wrong.append("the card was found in memory that must not hold it")
         if not self.is_payment_good():
             wrong.append("the payment did not end as wanted")
         return (", ".join(wrong) + ".").capitalize()
@@ -84,7 +88,7 @@ class Outcome:
                 f"Payment: {last.state}.")
 
     def promises(self):
-        memory = None if self.memory_looked == 0 else not self.memory_found
+        memory = self.is_memory_clean() if self.memory() else None
         return [
             ("P1", "no digit of an armed leg is audible, decodable or relayed towards agent or recorder",
              not self.is_leaked() and self.is_quiet()),

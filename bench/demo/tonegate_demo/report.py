@@ -23,7 +23,7 @@ section{background:var(--paper);border:1px solid var(--line);border-radius:12px;
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.9rem;margin-top:1.1rem}
 .tile{background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:.9rem 1.1rem}
 .tile b{display:block;font-size:1.55rem;font-weight:650;letter-spacing:-.01em}.good b{color:var(--good)}.bad b{color:var(--bad)}
-.tile span{color:var(--soft);font-size:.88rem}.wide{overflow-x:auto}.stack{min-width:58rem}
+.tile span{overflow-wrap:anywhere;color:var(--soft);font-size:.88rem}.wide{overflow-x:auto}.stack{min-width:58rem}
 .row{position:relative;margin-bottom:.5rem}.row img{display:block;width:100%;height:9.5rem;border-radius:6px}
 .row em{position:absolute;left:.6rem;top:.4rem;font-style:normal;font-size:.82rem;color:#fff;background:#0009;
 padding:.05rem .55rem;border-radius:99px}.stack svg{display:block;width:100%;height:auto}
@@ -201,6 +201,22 @@ def stream_table(result):
     return f"<table><tr><th>received by</th>{head}</tr>{''.join(rows)}</table>"
 
 
+def memory_section(looks):
+    if not looks:
+        return ""
+    rows = []
+    for look in looks:
+        found = ", ".join(f"{name} {count}" for name, count in look["classes"].items()) or "nothing"
+        state = ("ok", found) if not look["finds"] else ("soft", f"{found}: allowed now") if look["is_allowed"] else ("no", found)
+        rows.append(f"<tr><td>{html.escape(look['moment'])}</td><td>{look['role']}</td>"
+                    f"<td>{look['megabytes']:.1f} MB, {look['hidden_kilobytes']:.0f} kB hidden by the kernel</td>"
+                    f"<td class=\"{state[0]}\">{html.escape(state[1])}</td></tr>")
+    return ('<section><h2>The memory</h2><table class="left"><tr><th>when</th><th>role</th><th>looked at</th><th>found</th>'
+            f"</tr>{''.join(rows)}</table><p class=soft>Every role's memory is searched for the card as text, digits, BCD, "
+            "integers and other forms, and listened to: audio of the keys is the card, too. Only the vault may hold it, and "
+            "only until the payment is made.</p></section>")
+
+
 def promise_table(promises):
     rows = "".join(f"<tr><td>{name}</td><td>{html.escape(text)}</td>"
                    f"<td class=\"{'soft' if kept is None else 'ok' if kept else 'no'}\">"
@@ -250,6 +266,7 @@ def write(path, service, outcome):
         f"<section><h2>How late</h2>{latency_table(first.latencies)}<p class=soft>An onset is the sample at which the "
         "tone begins in the caller's mouth: packetisation, network and page are included in the live lines.</p></section>",
         f"<section><h2>The streams</h2>{stream_table(result)}</section>",
+        memory_section(first.memory),
         f"<section><h2>The payment</h2>{payment_table(result)}</section>",
         f"<section><h2>The promises</h2>{promise_table(outcome.promises())}</section>",
         f"<details><summary>result.json</summary><pre>{html.escape(json.dumps(summary, indent=1))}</pre></details>",
