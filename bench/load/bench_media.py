@@ -158,8 +158,8 @@ def measure(relay_class, build, calls, mode, seconds, warm):
             core = 1 if os.cpu_count() > 1 else 0
             load = subprocess.run(
                 [os.path.join(build, "bin", "tonegate-load"), "--destinations", relay.destinations, "--caller",
-                 "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--pid", str(relay.pid), "--warm", str(warm),
-                 "--seconds", str(seconds), "--core", str(core)],
+                 "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--pid", str(relay.pid), "--warm", str(int(warm * 1000)),
+                 "--steady", str(int(seconds * 1000)), "--core", str(core)],
                 capture_output=True, text=True, timeout=seconds + warm + 60)
         finally:
             counters = relay.stop()

@@ -1,12 +1,13 @@
 /* tonegate-load: two endpoints that carry all calls of a load test, and what the relay between them costs.
  *
- *   tonegate-load --destinations FILE --caller IP:PORT --agent IP:PORT --pid PID [--warm S] [--seconds S] [--core N]
+ *   tonegate-load --destinations FILE --caller IP:PORT --agent IP:PORT --pid PID [--warm MS] [--steady MS] [--core N]
  *
  * Each line of FILE ("ip port ip port") is a call: where caller and agent send to. Every leg sends 20 ms of PCMA, its
  * phase spread over the 20 ms; callers speak and key, agents speak. In the steady part the CPU time of process PID is
  * taken from its threads' schedstat. A packet is known again by the relay's port it comes from (the call) and its RTP
  * timestamp (which packet of the call). Prints one line of JSON. */
 #include "base/clock.h"
+#include "bench/load/endpoint.h"
 #include "dsp/g711.h"
 #include "proxy/media/rtp.h"
 #include "proxy/media/wire.h"
@@ -34,6 +35,7 @@ enum {
     REMEMBERED = 64,      /* send times kept per leg */
     DELAYS_MAX = 2000000,
     SETTLE_MS = 500,
+    CORE_ANY = CPU_SETSIZE,
 };
 
 struct leg {
@@ -63,15 +65,14 @@ struct side {
 
 struct load {
     unsigned calls;
-    int pid, core;
-    double warm_s, seconds;
+    unsigned long pid, core, warm_ms, steady_ms;
     const char *destinations;
     struct side sides[2];
     bool is_steady;
     uint64_t late_ticks;
 };
 
-static struct load load = {.warm_s = 2, .seconds = 8, .core = -1};
+static struct load load = {.warm_ms = 2000, .steady_ms = 8000, .core = CORE_ANY};
 
 static void fail(const char *what)
 {
@@ -101,7 +102,8 @@ static void speak(int16_t *pcm, size_t count)
             low = 500 + 250 * dice();
             high = 1600 + 600 * dice();
         }
-        double loudness = pow(sin(M_PI * (double)(i % 1600) / 1600), 2) * (i / 1600 % 5 != 4);
+        bool is_pause = i / 1600 % 5 == 4;
+        double loudness = is_pause ? 0 : pow(sin(M_PI * (double)(i % 1600) / 1600), 2);
         phase += pitch / 8000;
         double pulse = phase >= 1 ? 12 : 0.05 * dice();
         phase -= phase >= 1;
@@ -137,39 +139,43 @@ static void sound_make(struct side *side, bool is_keying)
 
 /* ---- the process under test ---- */
 
+/* The n-th number, from 0, of a one-line file of /proc; 0 when it is gone. */
+static double proc_number(const char *path, int n)
+{
+    char line[256] = "";
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    char *at = fgets(line, sizeof(line), file);
+    fclose(file);
+    double number = 0;
+    for (int i = 0; at && i <= n; i++)
+        number = strtod(at, &at);
+    return number;
+}
+
 /* CPU seconds of all its threads by the scheduler's own clock. */
-static double cpu_seconds(int pid)
+static double cpu_seconds(unsigned long pid)
 {
     char path[300];
-    double sum = 0;
-    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    double sum_ns = 0;
+    snprintf(path, sizeof(path), "/proc/%lu/task", pid);
     DIR *tasks = opendir(path);
     if (!tasks)
         fail("the relay is gone");
     for (struct dirent *task; (task = readdir(tasks));) {
-        unsigned long long ran_ns;
-        snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", pid, task->d_name);
-        FILE *file = task->d_name[0] == '.' ? NULL : fopen(path, "r");
-        if (file && fscanf(file, "%llu", &ran_ns) == 1)
-            sum += (double)ran_ns / 1e9;
-        if (file)
-            fclose(file);
+        snprintf(path, sizeof(path), "/proc/%lu/task/%.20s/schedstat", pid, task->d_name);
+        sum_ns += task->d_name[0] == '.' ? 0 : proc_number(path, 0);
     }
     closedir(tasks);
-    return sum;
+    return sum_ns / 1e9;
 }
 
-static double rss_kb(int pid)
+static double rss_kb(unsigned long pid)
 {
     char path[64];
-    unsigned long pages = 0;
-    snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-    FILE *file = fopen(path, "r");
-    if (file && fscanf(file, "%*u %lu", &pages) != 1)
-        pages = 0;
-    if (file)
-        fclose(file);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1024;
+    snprintf(path, sizeof(path), "/proc/%lu/statm", pid);
+    return proc_number(path, 1) * (double)sysconf(_SC_PAGESIZE) / 1024;
 }
 
 /* ---- hearing ---- */
@@ -280,25 +286,32 @@ static void side_open(struct side *side)
     setsockopt(side->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
 }
 
+static void leg_aim(unsigned call, unsigned i, const char *ip, const char *port)
+{
+    struct leg *leg = &load.sides[i].legs[call];
+    if (!endpoint_read_parts(ip, port, &leg->to))
+        fail("destinations are \"ip port ip port\" a line");
+    leg->next = (struct rtp_header){.payload_type = 8,
+                                    .sequence = (uint16_t)(call * 31 + i),
+                                    .timestamp = call * 7919 + i,
+                                    .ssrc = call * 2654435761u + i};
+    leg->sound_at = (call * 37 + i * 11) % SOUND_PACKETS;
+    load.sides[i].call_of_port[ntohs(leg->to.sin_port)] = (uint16_t)(call + 1);
+}
+
 static void destinations_read(void)
 {
-    char ip[2][64];
-    unsigned port[2];
+    char line[200];
     FILE *file = fopen(load.destinations, "r");
     if (!file)
         fail(load.destinations);
-    while (load.calls < CALLS_MAX && fscanf(file, "%63s %u %63s %u", ip[0], &port[0], ip[1], &port[1]) == 4) {
+    while (load.calls < CALLS_MAX && fgets(line, sizeof(line), file)) {
+        char *rest = line;
         for (unsigned i = 0; i < 2; i++) {
-            struct leg *leg = &load.sides[i].legs[load.calls];
-            leg->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port[i])};
-            if (inet_pton(AF_INET, ip[i], &leg->to.sin_addr) != 1)
-                fail(ip[i]);
-            leg->next = (struct rtp_header){.payload_type = 8,
-                                            .sequence = (uint16_t)(load.calls * 31 + i),
-                                            .timestamp = load.calls * 7919 + i,
-                                            .ssrc = load.calls * 2654435761u + i};
-            leg->sound_at = (load.calls * 37 + i * 11) % SOUND_PACKETS;
-            load.sides[i].call_of_port[port[i]] = (uint16_t)(load.calls + 1);
+            const char *ip = strtok_r(rest, " \n", &rest), *port = strtok_r(rest, " \n", &rest);
+            if (!ip || !port)
+                fail("destinations are \"ip port ip port\" a line");
+            leg_aim(load.calls, i, ip, port);
         }
         load.calls++;
     }
@@ -370,7 +383,7 @@ static void settle(void)
 
 static void run(void)
 {
-    unsigned warm = (unsigned)(load.warm_s * 1000), whole = warm + (unsigned)(load.seconds * 1000);
+    unsigned warm = (unsigned)load.warm_ms, whole = warm + (unsigned)load.steady_ms;
     double rss_before = rss_kb(load.pid);
     struct mono_time next = mono_now();
     run_ticks(0, warm, &next);
@@ -398,23 +411,12 @@ static void run(void)
         (unsigned long long)load.late_ticks);
 }
 
-static bool address_read(const char *text, struct sockaddr_in *at)
-{
-    char ip[INET_ADDRSTRLEN];
-    unsigned port;
-    at->sin_family = AF_INET;
-    if (sscanf(text, "%15[^:]:%u", ip, &port) != 2)
-        return false;
-    at->sin_port = htons((uint16_t)port);
-    return inet_pton(AF_INET, ip, &at->sin_addr) == 1;
-}
-
 static bool options_read(int argc, char **argv)
 {
     static const struct option names[] = {
         {"destinations", required_argument, NULL, 'd'}, {"caller", required_argument, NULL, 'c'},
         {"agent", required_argument, NULL, 'a'},        {"pid", required_argument, NULL, 'p'},
-        {"warm", required_argument, NULL, 'w'},         {"seconds", required_argument, NULL, 's'},
+        {"warm", required_argument, NULL, 'w'},         {"steady", required_argument, NULL, 's'},
         {"core", required_argument, NULL, 'k'},         {NULL, 0, NULL, 0},
     };
     bool is_right = true;
@@ -422,17 +424,17 @@ static bool options_read(int argc, char **argv)
         if (option == 'd')
             load.destinations = optarg;
         else if (option == 'c')
-            is_right &= address_read(optarg, &load.sides[0].own);
+            is_right &= endpoint_read(optarg, &load.sides[0].own);
         else if (option == 'a')
-            is_right &= address_read(optarg, &load.sides[1].own);
+            is_right &= endpoint_read(optarg, &load.sides[1].own);
         else if (option == 'p')
-            load.pid = atoi(optarg);
+            is_right &= number_read(optarg, 1 << 22, &load.pid);
         else if (option == 'w')
-            load.warm_s = atof(optarg);
+            is_right &= number_read(optarg, 600000, &load.warm_ms);
         else if (option == 's')
-            load.seconds = atof(optarg);
+            is_right &= number_read(optarg, 3600000, &load.steady_ms);
         else if (option == 'k')
-            load.core = atoi(optarg);
+            is_right &= number_read(optarg, CPU_SETSIZE - 1, &load.core);
         else
             is_right = false;
     }
@@ -445,11 +447,11 @@ static void take_core(void)
 {
     struct sched_param priority = {.sched_priority = 1};
     (void)sched_setscheduler(0, SCHED_FIFO, &priority);
-    if (load.core < 0)
+    if (load.core == CORE_ANY)
         return;
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET((size_t)load.core, &set);
+    CPU_SET(load.core, &set);
     (void)sched_setaffinity(0, sizeof(set), &set);
 }
 
@@ -457,8 +459,8 @@ int main(int argc, char **argv)
 {
     if (!options_read(argc, argv)) {
         fprintf(stderr,
-                "usage: %s --destinations FILE --caller IP:PORT --agent IP:PORT --pid PID [--warm S] "
-                "[--seconds S] [--core N]\n",
+                "usage: %s --destinations FILE --caller IP:PORT --agent IP:PORT --pid PID [--warm MS] "
+                "[--steady MS] [--core N]\n",
                 argv[0]);
         return 2;
     }

@@ -7,6 +7,7 @@
  * and relays until standard input ends. Then it prints its counters as one line of JSON. */
 #include "base/log.h"
 #include "base/secret.h"
+#include "bench/load/endpoint.h"
 #include "proxy/media/media.h"
 
 #include <arpa/inet.h>
@@ -24,13 +25,13 @@
 enum { PORT_FIRST = 20000, SOCKETS_PER_CALL = 4 };
 
 struct relay {
-    unsigned calls;
-    unsigned tick_us;
+    unsigned long calls;
+    unsigned long tick_us;
     bool is_armed;
     const char *address;
     const char *destinations;
     struct sockaddr_in ends[MEDIA_SIDES];
-    int *sockets;
+    int sockets[LIMIT_CALLS * SOCKETS_PER_CALL];
     struct media *media;
     uint64_t digits;
 };
@@ -39,17 +40,6 @@ static int complain(const char *what)
 {
     fprintf(stderr, "tonegate-relay: %s: %s\n", what, strerror(errno));
     return 1;
-}
-
-static int address_read(const char *text, struct sockaddr_in *at)
-{
-    char ip[INET_ADDRSTRLEN];
-    unsigned port;
-    if (sscanf(text, "%15[^:]:%u", ip, &port) != 2 || inet_pton(AF_INET, ip, &at->sin_addr) != 1)
-        return -1;
-    at->sin_family = AF_INET;
-    at->sin_port = htons((uint16_t)port);
-    return 0;
 }
 
 static int options_read(struct relay *relay, int argc, char **argv)
@@ -64,16 +54,16 @@ static int options_read(struct relay *relay, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (option) {
         case 'n':
-            relay->calls = (unsigned)strtoul(optarg, NULL, 10);
+            faults += !number_read(optarg, LIMIT_CALLS, &relay->calls);
             break;
         case 'i':
             relay->address = optarg;
             break;
         case 'c':
-            faults += address_read(optarg, &relay->ends[MEDIA_CALLER]) != 0;
+            faults += !endpoint_read(optarg, &relay->ends[MEDIA_CALLER]);
             break;
         case 'a':
-            faults += address_read(optarg, &relay->ends[MEDIA_AGENT]) != 0;
+            faults += !endpoint_read(optarg, &relay->ends[MEDIA_AGENT]);
             break;
         case 'd':
             relay->destinations = optarg;
@@ -82,20 +72,19 @@ static int options_read(struct relay *relay, int argc, char **argv)
             relay->is_armed = true;
             break;
         case 't':
-            relay->tick_us = (unsigned)strtoul(optarg, NULL, 10);
+            faults += !number_read(optarg, 20000, &relay->tick_us);
             break;
         default:
             faults++;
         }
     }
-    bool is_whole = relay->calls > 0 && relay->calls <= LIMIT_CALLS && relay->address &&
-                    relay->destinations && relay->ends[MEDIA_CALLER].sin_port &&
-                    relay->ends[MEDIA_AGENT].sin_port;
+    bool is_whole = relay->calls > 0 && relay->address && relay->destinations &&
+                    relay->ends[MEDIA_CALLER].sin_port && relay->ends[MEDIA_AGENT].sin_port;
     return faults == 0 && is_whole ? 0 : -1;
 }
 
 /* Four descriptors a call: they are the first limit met. */
-static int descriptors_raise(unsigned calls)
+static int descriptors_raise(unsigned long calls)
 {
     struct rlimit limit;
     rlim_t wanted = calls * SOCKETS_PER_CALL + 64;
@@ -111,8 +100,7 @@ static int descriptors_raise(unsigned calls)
 static int sockets_open(struct relay *relay)
 {
     struct sockaddr_in at = {.sin_family = AF_INET};
-    relay->sockets = calloc(relay->calls * SOCKETS_PER_CALL, sizeof(*relay->sockets));
-    if (!relay->sockets || inet_pton(AF_INET, relay->address, &at.sin_addr) != 1)
+    if (inet_pton(AF_INET, relay->address, &at.sin_addr) != 1)
         return -1;
     for (unsigned i = 0; i < relay->calls * SOCKETS_PER_CALL; i++) {
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -127,9 +115,9 @@ static int sockets_open(struct relay *relay)
 static enum err media_open(struct relay *relay)
 {
     static struct config config;
-    config.sip.calls_max = relay->calls;
+    config.sip.calls_max = (unsigned)relay->calls;
     config.media.workers = 1;
-    config.media.tick_us = relay->tick_us;
+    config.media.tick_us = (unsigned)relay->tick_us;
     config.media.lookahead_ms = 20;
     return media_new(&relay->media, &config, relay->sockets, (size_t)relay->calls * SOCKETS_PER_CALL);
 }
@@ -214,7 +202,7 @@ static void stats_print(const struct relay *relay)
 
 int main(int argc, char **argv)
 {
-    struct relay relay = {.tick_us = 5000};
+    static struct relay relay = {.tick_us = 5000};
     log_open(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_WARN, "relay");
     if (options_read(&relay, argc, argv)) {
         fprintf(stderr,
@@ -239,6 +227,5 @@ int main(int argc, char **argv)
     relay_run(&relay);
     stats_print(&relay);
     media_free(relay.media);
-    free(relay.sockets);
     return 0;
 }

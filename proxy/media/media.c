@@ -5,6 +5,7 @@
 #include "proxy/media/recorder.h"
 #include "proxy/media/worker.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -159,10 +160,28 @@ static enum err options_try(struct media *media, const struct mask_options *opti
     return err;
 }
 
+/* The cores this process may run on, in order; at least one. */
+static size_t cores_find(int cores[LIMIT_MEDIA_WORKERS])
+{
+    cpu_set_t set;
+    size_t found = 0;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        for (int i = 0; i < CPU_SETSIZE && found < LIMIT_MEDIA_WORKERS; i++) {
+            if (CPU_ISSET(i, &set))
+                cores[found++] = i;
+        }
+    }
+    if (found == 0)
+        cores[found++] = -1;
+    return found;
+}
+
 static enum err workers_new(struct media *media, const struct config *config)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t wanted = config->media.workers ? config->media.workers : (size_t)(cores > 0 ? cores : 1);
+    int cores[LIMIT_MEDIA_WORKERS];
+    size_t core_count = cores_find(cores);
+    size_t wanted = config->media.workers ? config->media.workers : core_count;
     if (wanted > LIMIT_MEDIA_WORKERS)
         wanted = LIMIT_MEDIA_WORKERS;
     if (wanted > media->place_count)
@@ -180,7 +199,7 @@ static enum err workers_new(struct media *media, const struct config *config)
             .active_max = media->place_count / wanted + 1,
             .index = (unsigned)i,
             .tick_us = config->media.tick_us,
-            .core = wanted <= (size_t)cores ? (int)i : -1,
+            .core = wanted <= core_count ? cores[i] : -1,
             .mask = mask_options_of(config),
             .event_fd = media->event_fd,
             .fork = media->recorder ? recorder_fork(media->recorder, i) : NULL,

@@ -46,7 +46,7 @@ enum err port_connect(int fd, const struct sockaddr_in *remote)
 
 enum err port_park(int fd)
 {
-    struct sockaddr_in own;
+    struct sockaddr_in own = {0};
     socklen_t length = sizeof(own);
     if (getsockname(fd, (struct sockaddr *)&own, &length) != 0 || own.sin_family != AF_INET)
         return ERR_SYSTEM;
@@ -62,7 +62,7 @@ static enum err place_prepare(struct port_pool *pool, size_t place)
             return err;
     }
     for (size_t pair = 0; pair < 2; pair++) {
-        struct sockaddr_in own;
+        struct sockaddr_in own = {0};
         socklen_t length = sizeof(own);
         if (getsockname(sockets[2 * pair], (struct sockaddr *)&own, &length) != 0)
             return ERR_SYSTEM;

@@ -297,10 +297,13 @@ static void call_arm(struct worker *worker, struct call *call, const struct orde
     struct leg *leg = &call->sides[MEDIA_CALLER].leg;
     struct mask_options options = worker->options.mask;
     options.noise_seed ^= leg->out_ssrc;
+    if (call->capture_id != 0 && call->capture_id != order->capture_id)
+        say_report(worker, call, MEDIA_EVENT_DISARMED); /* the last report of the capture before */
     if (leg_arm(leg, &options, order->is_keying))
         ASSERT(!"the caller's leg has a mask and the options were tried at the start");
     if (call->capture_id != order->capture_id)
-        call->ordinal = 0;
+        call->ordinal =
+            0; /* what it counts starts anew for another capture, the mask goes on without a gap */
     call->capture_id = order->capture_id;
     call->is_keying = order->is_keying;
     call->report_at = mono_add_ms(worker->now, WORKER_REPORT_MS);
@@ -440,7 +443,7 @@ static void side_drain(struct worker *worker, struct active *active, enum media_
     struct call_side *at = &active->call->sides[side];
     struct arrival *arrival = &active->arrivals[side];
     for (int taken = 0; taken < WORKER_DRAIN_MAX; taken++) {
-        struct sockaddr_in from;
+        struct sockaddr_in from = {0};
         socklen_t from_bytes = sizeof(from);
         ssize_t got = recvfrom(at->rtp_fd, worker->packet, sizeof(worker->packet), MSG_DONTWAIT,
                                (struct sockaddr *)&from, &from_bytes);
@@ -501,7 +504,7 @@ static void rtcp_drain(struct worker *worker, struct call *call, enum media_side
     struct call_side *at = &call->sides[side];
     const struct call_side *to = &call->sides[other(side)];
     for (int i = 0; i < RTCP_DRAIN_MAX; i++) {
-        struct sockaddr_in from;
+        struct sockaddr_in from = {0};
         socklen_t from_bytes = sizeof(from);
         uint8_t out[RTCP_OUT_BYTES];
         size_t out_bytes;
