@@ -76,9 +76,17 @@ enum err mask_init(struct mask *mask, const struct mask_options *options)
     return OK;
 }
 
-/* Adds [from, to) to what is masked; spans that touch, or nearly, become one. */
+/* First sample of those that are still to leave. The detector has heard the frame, the frame has not left yet. */
+static int64_t first_to_leave(const struct mask *mask)
+{
+    return (int64_t)mask->counts.samples - mask->options.lookahead_samples;
+}
+
+/* Adds [from, to) to what is masked, as far as it has not left; spans that touch, or nearly, become one. */
 static void span_add(struct mask *mask, int64_t from, int64_t to)
 {
+    int64_t first = first_to_leave(mask);
+    from = from > first ? from : first;
     if (mask->tainted_until < to)
         mask->tainted_until = to;
     struct span *last = mask->span_count ? &mask->spans[mask->span_count - 1] : NULL;
@@ -241,8 +249,7 @@ static void finish(struct mask *mask, const struct dtmf_heard *own, const struct
 {
     heard_apply(mask, own, deciding, count);
     learn(mask);
-    int64_t at = (int64_t)mask->detector.fed - (int64_t)count - mask->options.lookahead_samples;
-    leave(mask, at, out, count);
+    leave(mask, first_to_leave(mask), out, count);
     mask->counts.samples += count;
     memcpy(edges, deciding->edges, deciding->edge_count * sizeof(*edges));
     *edge_count = deciding->edge_count;
