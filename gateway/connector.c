@@ -1,22 +1,30 @@
 #include "gateway/connector.h"
 
 #include "base/log.h"
+#include "gateway/paypal.h"
 #include "gateway/stripe.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define DIGIT_RUN_MAX      11 /* one less than the shortest card number in use */
 #define RETRY_AFTER_MAX_MS 3600000
 
-static const struct connector *const connectors[] = {&stripe_connector};
+static const struct connector *const connectors[] = {&stripe_connector, &paypal_connector};
 
 static const struct {
     const char *host;
     const struct connector *connector;
+    bool is_live; /* moves real money whatever the key; false where the key decides */
 } hosts[] = {
-    {"api.stripe.com", &stripe_connector},
+    {"api.stripe.com", &stripe_connector, false},
+    {"api-m.paypal.com", &paypal_connector, true},
+    {"api-m.sandbox.paypal.com", &paypal_connector, false},
 };
+
+#define HOST_COUNT (sizeof(hosts) / sizeof(hosts[0]))
 
 const char *connector_operation_name(enum connector_operation operation)
 {
@@ -51,17 +59,28 @@ const struct connector *connector_find(const char *name)
     return NULL;
 }
 
-const struct connector *connector_for_url(const char *url)
+static size_t find_host(const char *url)
 {
     const char *host = strstr(url, "://");
     host = host ? host + 3 : url;
     size_t length = strcspn(host, ":/");
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
-        size_t known = strlen(hosts[i].host);
-        if (length == known && strncmp(host, hosts[i].host, known) == 0)
-            return hosts[i].connector;
-    }
-    return &stripe_connector;
+    size_t i = 0;
+    while (i < HOST_COUNT &&
+           (strlen(hosts[i].host) != length || strncasecmp(host, hosts[i].host, length) != 0))
+        i++;
+    return i;
+}
+
+const struct connector *connector_for_url(const char *url)
+{
+    size_t at = find_host(url);
+    return at < HOST_COUNT ? hosts[at].connector : &stripe_connector;
+}
+
+bool connector_url_is_live(const char *url)
+{
+    size_t at = find_host(url);
+    return at < HOST_COUNT && hosts[at].is_live;
 }
 
 static enum err append(struct connector_request *request, const char *text, size_t length)
@@ -114,12 +133,25 @@ enum err connector_authorise_bearer(const uint8_t *key, size_t length, struct co
     return err;
 }
 
+enum err connector_authorise_basic(const uint8_t *key, size_t length, struct connector_request *request)
+{
+    uint8_t line[6 + (CONNECTOR_KEY_BYTES + 2) / 3 * 4 + 1] = "Basic ";
+    if (length == 0 || length > CONNECTOR_KEY_BYTES || !memchr(key, ':', length))
+        return ERR_RANGE;
+    int encoded = EVP_EncodeBlock(line + 6, key, (int)length);
+    enum err err = header_bytes(request, "Authorization", (const char *)line, 6 + (size_t)encoded);
+    wipe(line, sizeof(line));
+    return err;
+}
+
 void connector_step_key(const struct connector_step *step, char *out)
 {
     char id[17];
     log_id_text(step->capture_id, id);
-    snprintf(out, CONNECTOR_STEP_KEY_BYTES, "cap_%s-%u-%s", id, step->attempt,
-             connector_operation_name(step->operation));
+    int length = snprintf(out, CONNECTOR_STEP_KEY_BYTES, "cap_%s-%u-%s", id, step->attempt,
+                          connector_operation_name(step->operation));
+    if (step->round > 0)
+        snprintf(out + length, CONNECTOR_STEP_KEY_BYTES - (size_t)length, "-%u", step->round);
 }
 
 bool connector_answer_header(const struct connector_answer *answer, const char *name, char *out,

@@ -45,7 +45,9 @@ struct connector_step {
     char currency[4];     /* ISO 4217, upper case; empty with TOKENISE */
     char token[LIMIT_TOKEN_BYTES];
     char order_ref[LIMIT_TOKEN_BYTES];
-    const struct gateway_tokenise_msg *card; /* TOKENISE, during build() only; NULL afterwards */
+    const struct gateway_tokenise_msg *card; /* TOKENISE in round 0, during build() only; NULL afterwards */
+    unsigned round;                          /* of a step that takes several requests, 0.. */
+    char carry[LIMIT_TOKEN_BYTES];           /* what the round before brought */
 };
 
 /* The merchant's account at the gateway: names that are no secrets. Empty where a gateway needs none. */
@@ -74,6 +76,14 @@ struct connector_answer {
 enum connector_again {
     CONNECTOR_FINAL, /* the verdict stands */
     CONNECTOR_AGAIN, /* not carried out now; the same request may be sent again, else the verdict stands */
+    CONNECTOR_NEXT, /* the step goes on: build() is called for the next round, verdict's token is its carry */
+    CONNECTOR_LOGIN, /* the access token was refused: get another, once, else the verdict stands */
+};
+
+/* What a login brought. */
+struct connector_access {
+    char text[CONNECTOR_KEY_BYTES];
+    unsigned valid_s;
 };
 
 struct connector_verdict {
@@ -94,7 +104,12 @@ struct connector {
     bool is_replay_safe;
     bool (*key_is_live)(const uint8_t *key, size_t length); /* true: moves real money (requirement S4-09) */
 
-    /* Appends the lines that prove who we are. ERR_FULL, ERR_SYNTAX (the key has a byte no header may hold). */
+    /* NULL where the API key itself goes with each request. Otherwise the key buys an access token first, which is kept
+     * until shortly before its end: build_login() makes the whole request, read_login() is true when it brought one. */
+    enum err (*build_login)(const uint8_t *key, size_t length, struct connector_request *request);
+    bool (*read_login)(const struct connector_answer *answer, struct connector_access *access);
+
+    /* Appends the lines that prove who we are; key is the access token where there is a login. ERR_FULL, ERR_SYNTAX (the key has a byte no header may hold). */
     enum err (*authorise)(const uint8_t *key, size_t length, struct connector_request *request);
 
     /* OK: send it. ERR_EMPTY: nothing needs to be sent, *verdict is filled. ERR_RANGE: the step is not one this
@@ -113,6 +128,9 @@ const struct connector *connector_find(const char *name);
 /* The connector for a gateway address: by host; Stripe for anything else, the sandbox among them. */
 const struct connector *connector_for_url(const char *url);
 
+/* True: a host that moves real money whatever the key says. */
+bool connector_url_is_live(const char *url);
+
 /* --- for the connectors --- */
 
 /* Appends "name: value\n". ERR_FULL; ERR_SYNTAX when value holds a control character. */
@@ -125,6 +143,10 @@ void connector_step_key(const struct connector_step *step, char *out);
 /* "Authorization: Bearer KEY". */
 MUST_USE enum err connector_authorise_bearer(const uint8_t *key, size_t length,
                                              struct connector_request *request);
+
+/* "Authorization: Basic base64(KEY)": the key is "user:password". */
+MUST_USE enum err connector_authorise_basic(const uint8_t *key, size_t length,
+                                            struct connector_request *request);
 
 /* Value of a header of the answer, name in lower case; false and an empty out when absent or too long. */
 bool connector_answer_header(const struct connector_answer *answer, const char *name, char *out,

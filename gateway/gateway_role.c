@@ -109,8 +109,8 @@ static enum err check_key(const struct config *config, const struct step_setting
 {
     bool is_live =
         settings->connector->key_is_live(secret_bytes(settings->key), secret_length(settings->key));
-    if (config->gateway.sandbox && is_live) {
-        log_event(LOG_ERROR, "a live key with gateway.sandbox: use a test key or switch sandbox off");
+    if (config->gateway.sandbox && (is_live || connector_url_is_live(config->gateway.url))) {
+        log_event(LOG_ERROR, "a live key or host with gateway.sandbox: use test ones or switch sandbox off");
         return ERR_REFUSED;
     }
     if (!config->gateway.sandbox && is_loopback_url(config->gateway.url)) {

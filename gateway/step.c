@@ -9,14 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RETRY_FACTOR   2
-#define CREATE_RETRIES 1 /* requirement C2 */
+#define RETRY_FACTOR          2
+#define CREATE_RETRIES        1  /* requirement C2 */
+#define ACCESS_SPARE_S        60 /* an access token is renewed so long before its end */
+#define CONNECTOR_LOGIN_BYTES 512
 
 struct step {
     struct step *next, *previous;
     struct steps *steps;
     struct connector_step what;
     struct connector_request request;
+    struct connector_request login; /* only where the connector has one */
+    size_t plain_header_length;     /* of request, before it is authorised */
     struct http_exchange *exchange;
     struct event *wait;
     struct mono_time came_at;
@@ -25,6 +29,7 @@ struct step {
     bool is_guarded;  /* the breaker let it in, perhaps as its probe */
     bool is_doubtful; /* a try may have been carried out, and its answer is not known */
     bool is_orphan;
+    bool is_logged_in_again;
     bool has_follower;
     struct gateway_step_msg follower; /* what the new vault asked while this was an orphan */
 };
@@ -38,9 +43,13 @@ struct steps {
     struct step *first;
     size_t count;
     struct breaker breaker;
+    struct secret *access; /* the token a login brought; empty: none */
+    struct mono_time access_until;
 };
 
 static void step_try(struct step *step);
+static bool step_next_round(struct step *step, const struct connector_verdict *verdict);
+static enum err step_build(struct step *step, struct connector_verdict *verdict);
 
 /* --- one step's life --- */
 
@@ -53,6 +62,7 @@ static void step_free(struct step *step)
     if (step->wait)
         event_free(step->wait);
     secret_free(step->request.body);
+    secret_free(step->login.body);
     if (step->previous)
         step->previous->next = step->next;
     else
@@ -178,21 +188,35 @@ static void note_exchange(struct step *step, const struct http_answer *answer)
                   LOG_COUNT("opened", breaker->opened));
 }
 
+/* The verdict is in. Another try, another round, or the end. */
+static void step_go_on(struct step *step, const struct connector_verdict *verdict)
+{
+    unsigned wait_ms;
+    if (verdict->again == CONNECTOR_NEXT && step_next_round(step, verdict))
+        return;
+    if (verdict->again == CONNECTOR_LOGIN && !step->is_logged_in_again && !step->is_orphan) {
+        step->is_logged_in_again = true;
+        secret_wipe(step->steps->access);
+        step_try(step);
+        return;
+    }
+    if (verdict->again == CONNECTOR_AGAIN && !step->is_orphan &&
+        retry_next(&step->policy, step->report.tries, elapsed_ms(step), verdict->wait_ms, &wait_ms) &&
+        step_wait(step, wait_ms))
+        return;
+    step_finish(step, verdict);
+}
+
 static void answered(void *owner, const struct http_answer *answer)
 {
     struct step *step = owner;
     struct connector_verdict verdict;
-    unsigned wait_ms;
     step->exchange = NULL;
     note_exchange(step, answer);
     step->report.status = answer->result == HTTP_ANSWERED ? answer->status : 0;
     step->report.transport = http_result_name(answer->result);
     judge(step, answer, &verdict);
-    if (verdict.again == CONNECTOR_AGAIN && !step->is_orphan &&
-        retry_next(&step->policy, step->report.tries, elapsed_ms(step), verdict.wait_ms, &wait_ms) &&
-        step_wait(step, wait_ms))
-        return;
-    step_finish(step, &verdict);
+    step_go_on(step, &verdict);
     wipe(&verdict, sizeof(verdict));
 }
 
@@ -203,27 +227,135 @@ static unsigned own_timeout_ms(const struct step *step)
     return is_charge ? settings->charge_timeout_ms : settings->create_timeout_ms;
 }
 
-static void step_try(struct step *step)
+/* False: nothing was sent. */
+static bool step_send(struct step *step, struct connector_request *request, unsigned timeout_ms, bool is_last,
+                      http_answer_h *answer_h)
 {
-    struct steps *steps = step->steps;
     char url[HTTP_URL_BYTES];
-    struct connector_verdict verdict;
-    unsigned timeout_ms = retry_timeout_ms(&step->policy, own_timeout_ms(step), elapsed_ms(step));
-    snprintf(url, sizeof(url), "%s%s", steps->settings.url, step->request.path);
-    struct http_request request = {
-        .method = step->request.method,
+    snprintf(url, sizeof(url), "%s%s", step->steps->settings.url, request->path);
+    const struct http_request sent = {
+        .method = request->method,
         .url = url,
-        .headers = step->request.headers,
-        .body = step->request.body,
-        .wipe_body_when_sent = step->report.tries >= step->policy.retries,
+        .headers = request->headers,
+        .body = request->body,
+        .wipe_body_when_sent = is_last,
         .connect_timeout_ms = timeout_ms,
         .timeout_ms = timeout_ms,
     };
-    step->report.tries++;
-    if (timeout_ms == 0 || http_start(&step->exchange, steps->client, &request, answered, step) != OK) {
-        connector_verdict_set(&verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
-        step_finish(step, &verdict);
+    return timeout_ms > 0 && http_start(&step->exchange, step->steps->client, &sent, answer_h, step) == OK;
+}
+
+/* --- logging in, where the gateway wants it --- */
+
+static bool needs_login(const struct step *step)
+{
+    const struct steps *steps = step->steps;
+    return steps->settings.connector->build_login &&
+           (secret_length(steps->access) == 0 || mono_reached(mono_now(), steps->access_until));
+}
+
+static bool keep_access(struct steps *steps, const struct connector_access *access)
+{
+    size_t capacity;
+    size_t length = strnlen(access->text, sizeof(access->text));
+    uint8_t *bytes = secret_buffer(steps->access, &capacity);
+    if (length == 0 || length > capacity || access->valid_s <= ACCESS_SPARE_S)
+        return false;
+    memcpy(bytes, access->text, length);
+    secret_set_length(steps->access, length);
+    steps->access_until = mono_add_ms(mono_now(), (int64_t)(access->valid_s - ACCESS_SPARE_S) * 1000);
+    return true;
+}
+
+static void logged_in(void *owner, const struct http_answer *answer)
+{
+    struct step *step = owner;
+    const struct connector *connector = step->steps->settings.connector;
+    struct connector_answer heard = {answer->status, answer->body, answer->body_length, answer->headers};
+    struct connector_access access = {.valid_s = 0};
+    struct connector_verdict verdict;
+    bool is_answered = answer->result == HTTP_ANSWERED;
+    bool is_down = !is_answered || answer->status >= 500 || answer->status == 429;
+    step->exchange = NULL;
+    note_exchange(step, answer);
+    step->report.status = is_answered ? answer->status : 0;
+    step->report.transport = http_result_name(answer->result);
+    bool has_access =
+        is_answered && connector->read_login(&heard, &access) && keep_access(step->steps, &access);
+    wipe(&access, sizeof(access));
+    if (has_access) {
+        step->report.tries--; /* the login was not a try of the step */
+        step_try(step);
+        return;
     }
+    connector_verdict_set(&verdict, is_down ? GATEWAY_UNAVAILABLE : GATEWAY_FAILED, ORDER_NONE,
+                          is_down ? REASON_UNAVAILABLE : REASON_CONFIGURATION);
+    if (!is_answered)
+        verdict.reason = transport_rows[answer->result].reason;
+    if (is_answered ? is_down : transport_rows[answer->result].may_repeat)
+        verdict.again = CONNECTOR_AGAIN;
+    step_go_on(step, &verdict);
+}
+
+static bool step_login(struct step *step, unsigned timeout_ms)
+{
+    const struct step_settings *settings = &step->steps->settings;
+    if (!step->login.body && secret_new(&step->login.body, CONNECTOR_LOGIN_BYTES) != OK)
+        return false;
+    struct secret *body = step->login.body;
+    secret_wipe(body);
+    wipe(&step->login, sizeof(step->login));
+    step->login.body = body;
+    if (settings->connector->build_login(secret_bytes(settings->key), secret_length(settings->key),
+                                         &step->login) != OK)
+        return false;
+    return step_send(step, &step->login, timeout_ms, false, logged_in);
+}
+
+/* --- the step itself --- */
+
+static enum err authorise(struct step *step)
+{
+    const struct step_settings *settings = &step->steps->settings;
+    const struct secret *key = settings->connector->build_login ? step->steps->access : settings->key;
+    struct connector_request *request = &step->request;
+    wipe(request->headers + step->plain_header_length, sizeof(request->headers) - step->plain_header_length);
+    request->header_length = step->plain_header_length;
+    return settings->connector->authorise(secret_bytes(key), secret_length(key), request);
+}
+
+static void step_try(struct step *step)
+{
+    struct connector_verdict verdict;
+    unsigned timeout_ms = retry_timeout_ms(&step->policy, own_timeout_ms(step), elapsed_ms(step));
+    bool is_last =
+        step->report.tries >= step->policy.retries && !step->steps->settings.connector->build_login;
+    step->report.tries++;
+    connector_verdict_set(&verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
+    if (needs_login(step)) {
+        if (!step_login(step, timeout_ms))
+            step_finish(step, &verdict);
+        return;
+    }
+    if (authorise(step) != OK)
+        connector_verdict_set(&verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
+    else if (step_send(step, &step->request, timeout_ms, is_last, answered))
+        return;
+    step_finish(step, &verdict);
+}
+
+/* False: it cannot be built; the verdict stands. */
+static bool step_next_round(struct step *step, const struct connector_verdict *verdict)
+{
+    struct connector_verdict next;
+    step->what.round++;
+    memcpy(step->what.carry, verdict->token, sizeof(step->what.carry));
+    step->report.tries = 0;
+    step->is_doubtful = false;
+    if (step_build(step, &next) != OK)
+        return false;
+    step_try(step);
+    return true;
 }
 
 /* --- messages in --- */
@@ -337,24 +469,34 @@ static struct step *step_new(struct steps *steps, const struct connector_step *w
     return step;
 }
 
-/* Everything up to the first byte. The verdict is filled when it is not OK. */
-static enum err step_prepare(struct step *step, struct connector_verdict *verdict)
+/* The request of the step's round, as it is before it is authorised. The verdict is filled when it is not OK. */
+static enum err step_build(struct step *step, struct connector_verdict *verdict)
 {
     const struct step_settings *settings = &step->steps->settings;
-    connector_verdict_set(verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
-    enum err err = secret_new(&step->request.body, CONNECTOR_BODY_BYTES - 64);
-    if (err)
-        return err;
+    struct secret *body = step->request.body;
+    enum err err = OK;
+    connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
+    secret_wipe(body);
+    wipe(&step->request, sizeof(step->request));
+    step->request.body = body;
     if ((settings->connector->operations & 1u << step->what.operation) == 0)
         err = ERR_UNSUPPORTED;
     if (!err)
         err = settings->connector->build(&settings->account, &step->what, &step->request, verdict);
-    step->what.card = NULL;
-    if (!err)
-        err = settings->connector->authorise(secret_bytes(settings->key), secret_length(settings->key),
-                                             &step->request);
     if (err && err != ERR_EMPTY)
         connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
+    step->plain_header_length = step->request.header_length;
+    return err;
+}
+
+/* Everything up to the first byte. */
+static enum err step_prepare(struct step *step, struct connector_verdict *verdict)
+{
+    enum err err = secret_new(&step->request.body, CONNECTOR_BODY_BYTES - 64);
+    connector_verdict_set(verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
+    if (!err)
+        err = step_build(step, verdict);
+    step->what.card = NULL;
     return err;
 }
 
@@ -450,6 +592,8 @@ enum err steps_new(struct steps **out, struct event_base *base, const struct ste
     if (steps->settings.ceiling_ms == 0 || steps->settings.ceiling_ms > LIMIT_GATEWAY_CEILING_MS)
         steps->settings.ceiling_ms = LIMIT_GATEWAY_CEILING_MS;
     enum err err = http_client_new(&steps->client, base, settings->ca_path);
+    if (!err)
+        err = secret_new(&steps->access, CONNECTOR_KEY_BYTES);
     if (!err && (!settings->connector || strncmp(settings->url, "https://", 8) != 0))
         err = ERR_RANGE;
     if (err) {
@@ -468,5 +612,6 @@ void steps_free(struct steps *steps)
         step_free(steps->first);
     http_client_free(steps->client);
     secret_free(steps->settings.key);
+    secret_free(steps->access);
     wipe_heap_free(steps);
 }

@@ -134,7 +134,7 @@ static void every_fault_is_told_as_what_it_is(void **state)
         try_row(&rows[i]);
         is_tried[rows[i].behaviour] = true;
     }
-    for (size_t i = 0; i < FAKE_BEHAVIOURS; i++)
+    for (size_t i = 0; i < FAKE_FAULTS; i++)
         assert_true(is_tried[i]);
 }
 

@@ -185,6 +185,10 @@ static void a_live_key_never_meets_the_sandbox(void **state)
     config.gateway.sandbox = false; /* loopback is the sandbox */
     refuses_to_start(&config);
     config = make_config("127.0.0.1");
+    snprintf(config.gateway.url, sizeof(config.gateway.url),
+             "https://API-M.paypal.com"); /* live whatever the key */
+    refuses_to_start(&config);
+    config = make_config("127.0.0.1");
     snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "%s", rig_path("no-key"));
     refuses_to_start(&config);
 }

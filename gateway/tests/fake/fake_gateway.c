@@ -43,7 +43,7 @@ const char *fake_behaviour_name(enum fake_behaviour behaviour)
         "expired",      "silence",    "trickle",   "reset at",    "close at",     "garbage",
         "html",         "truncated",  "deep JSON", "huge header", "many headers", "huge body",
         "endless body", "gzip bomb",  "not HTTP",  "HTTP/0.9",    "redirect",     "echo",
-        "right",        "twice",      "late",      "drops kept",  "status"};
+        "right",        "twice",      "late",      "drops kept",  "status",       "PayPal"};
     return names[behaviour];
 }
 
@@ -237,6 +237,48 @@ static int status_only(struct visit *visit)
     return 1;
 }
 
+/* A PayPal of one order: client "client", secret "secret". */
+static int paypal(struct visit *visit)
+{
+    static int is_captured;
+    const char *request = visit->request;
+    char body[1024];
+    unsigned shown = 0;
+    const char *bearer = strstr(request, "Authorization: Bearer access");
+    if (strncmp(request, "POST /v1/oauth2/token ", 22) == 0) {
+        visit->fake->counts->logins++;
+        if (!strstr(request, "Authorization: Basic Y2xpZW50OnNlY3JldA==\r\n")) {
+            visit->argument = 401;
+            return status_only(visit);
+        }
+        snprintf(body, sizeof(body), "{\"access_token\":\"access%u\",\"expires_in\":32400}",
+                 visit->fake->counts->logins);
+        say_body(visit, body);
+        return 1;
+    }
+    if (!bearer || sscanf(bearer, "Authorization: Bearer access%u", &shown) != 1 ||
+        shown <= visit->argument) {
+        visit->argument = 401;
+        return status_only(visit);
+    }
+    if (strncmp(request, "POST /v3/vault/setup-tokens ", 28) == 0) {
+        say_body(visit, "{\"id\":\"setup1\",\"status\":\"APPROVED\"}");
+    } else if (strncmp(request, "POST /v3/vault/payment-tokens ", 30) == 0) {
+        say_body(visit, strstr(request, "\"setup1\"") ? "{\"id\":\"vaulted1\"}" : "{}");
+    } else {
+        is_captured = is_captured || strstr(request, "/capture HTTP") != NULL;
+        snprintf(body, sizeof(body),
+                 "{\"id\":\"ORDER1\",\"status\":\"%s\",\"purchase_units\":[{\"amount\":{\"currency_code\":"
+                 "\"USD\",\"value\":\"19.99\"}%s}]}",
+                 is_captured ? "COMPLETED" : "CREATED",
+                 is_captured ? ",\"payments\":{\"captures\":[{\"status\":\"COMPLETED\",\"amount\":"
+                               "{\"currency_code\":\"USD\",\"value\":\"19.99\"}}]}"
+                             : "");
+        say_body(visit, body);
+    }
+    return 1;
+}
+
 static int (*const behaviours[FAKE_BEHAVIOURS])(struct visit *visit) = {
     [FAKE_OLD_TLS] = one_body,       [FAKE_STRANGER] = one_body,       [FAKE_WRONG_NAME] = one_body,
     [FAKE_EXPIRED] = one_body,       [FAKE_SILENCE] = silence,         [FAKE_TRICKLE] = trickle,
@@ -246,7 +288,7 @@ static int (*const behaviours[FAKE_BEHAVIOURS])(struct visit *visit) = {
     [FAKE_ENDLESS_BODY] = endless,   [FAKE_GZIP_BOMB] = gzip_bomb,     [FAKE_NOT_HTTP] = other_protocol,
     [FAKE_HTTP_09] = other_protocol, [FAKE_REDIRECT] = redirect,       [FAKE_ECHO] = echo,
     [FAKE_RIGHT] = one_body,         [FAKE_TWICE] = one_body,          [FAKE_LATE] = one_body,
-    [FAKE_DROPS_KEPT] = one_body,    [FAKE_STATUS] = status_only,
+    [FAKE_DROPS_KEPT] = one_body,    [FAKE_STATUS] = status_only,      [FAKE_PAYPAL] = paypal,
 };
 
 /* --- one connection --- */
@@ -283,7 +325,9 @@ static void serve(struct fake *fake, enum fake_behaviour behaviour, unsigned arg
     int goes_on = SSL_accept(visit->tls) == 1;
     while (goes_on && read_request(visit)) {
         visit->number = fake->counts->requests++;
-        fake->counts->cards += strstr(visit->request, "card[number]=") != NULL;
+        fake->counts->cards +=
+            strstr(visit->request, "card[number]=") || strstr(visit->request, "\"number\":\"");
+        visit->argument = argument;
         goes_on = behaviours[behaviour](visit);
     }
     if (behaviour != FAKE_RESET_AT)

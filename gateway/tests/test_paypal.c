@@ -1,0 +1,376 @@
+/* PayPal's connector row by row, and its way through login and rounds against a small PayPal of our own. */
+#include "gateway/paypal.h"
+#include "gateway/tests/fake/fake_gateway.h"
+#include "gateway/tests/rig.h"
+#include "gateway/wipe_heap.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define CARD "4111111111111111"
+
+static struct connector_verdict verdict;
+
+static struct connector_step make_step(enum connector_operation operation)
+{
+    struct connector_step step = {.operation = operation,
+                                  .capture_id = 0x10,
+                                  .call_id = 0x20,
+                                  .attempt = 1,
+                                  .amount_minor = 1999,
+                                  .currency = "USD",
+                                  .token = "8kk8451t",
+                                  .order_ref = "5O190127TN364715T"};
+    return step;
+}
+
+static void body_is(struct connector_step *step, enum err expected_err, const char *path, const char *body)
+{
+    static const struct connector_account account;
+    struct connector_request request;
+    memset(&request, 0, sizeof(request));
+    assert_int_equal(secret_new(&request.body, CONNECTOR_BODY_BYTES - 64), OK);
+    assert_int_equal(paypal_connector.build(&account, step, &request, &verdict), expected_err);
+    if (!expected_err) {
+        assert_string_equal(request.path, path);
+        assert_int_equal(secret_length(request.body), strlen(body));
+        assert_memory_equal(secret_bytes(request.body), body, strlen(body));
+    }
+    secret_free(request.body);
+}
+
+static void each_step_is_said_as_the_reference_has_it(void **state)
+{
+    (void)state;
+    struct gateway_tokenise_msg card = rig_tokenise(1, 1, CARD);
+    struct connector_step step = make_step(CONNECTOR_TOKENISE);
+    step.card = &card;
+    body_is(&step, OK, "/v3/vault/setup-tokens",
+            "{\"payment_source\":{\"card\":{\"number\":\"" CARD
+            "\",\"expiry\":\"2034-12\",\"security_code\":\"737\"}}}");
+    step.card = NULL;
+    step.round = 1;
+    memcpy(step.carry, "5C991763VB2781612", 18);
+    body_is(&step, OK, "/v3/vault/payment-tokens",
+            "{\"payment_source\":{\"token\":{\"id\":\"5C991763VB2781612\",\"type\":\"SETUP_TOKEN\"}}}");
+    step = make_step(CONNECTOR_CREATE);
+    body_is(&step, OK, "/v2/checkout/orders",
+            "{\"intent\":\"CAPTURE\",\"purchase_units\":[{\"custom_id\":\"call_aaaaaaaaaaaaaaca\","
+            "\"invoice_id\":\"cap_aaaaaaaaaaaaaaba-1\",\"amount\":{\"currency_code\":\"USD\",\"value\":\"19."
+            "99\"}}]}");
+    step = make_step(CONNECTOR_CONFIRM);
+    body_is(&step, OK, "/v2/checkout/orders/5O190127TN364715T/capture",
+            "{\"payment_source\":{\"card\":{\"vault_id\":\"8kk8451t\",\"stored_credential\":"
+            "{\"payment_initiator\":\"CUSTOMER\",\"payment_type\":\"ONE_TIME\"}}}}");
+    step = make_step(CONNECTOR_STATUS);
+    body_is(&step, OK, "/v2/checkout/orders/5O190127TN364715T", "");
+    step.order_ref[0] = '\0';
+    body_is(&step, ERR_EMPTY, "", "");
+    step = make_step(CONNECTOR_CREATE);
+    memcpy(step.currency, "HUF", 4);
+    body_is(&step, ERR_RANGE, "", "");
+}
+
+static void hear(enum connector_operation operation, unsigned round, unsigned status, const char *body)
+{
+    struct connector_step step = make_step(operation);
+    const struct connector_answer answer = {status, (const uint8_t *)body, strlen(body), ""};
+    step.round = round;
+    memset(&verdict, 0xee, sizeof(verdict));
+    paypal_connector.read(&step, &answer, &verdict);
+}
+
+static void expect(enum gateway_outcome outcome, enum gateway_order_state state, enum gateway_reason reason)
+{
+    assert_string_equal(gateway_outcome_name(verdict.outcome), gateway_outcome_name(outcome));
+    assert_string_equal(gateway_reason_name(verdict.reason), gateway_reason_name(reason));
+    assert_int_equal(verdict.order_state, state);
+}
+
+#define UNIT(payments)                                                                                       \
+    "\"purchase_units\":[{\"amount\":{\"currency_code\":\"USD\",\"value\":\"19.99\"}" payments "}]"
+#define ORDER(status, payments) "{\"id\":\"5O190127TN364715T\",\"status\":\"" status "\"," UNIT(payments) "}"
+#define CAPTURE(status, value, code)                                                                         \
+    ",\"payments\":{\"captures\":[{\"id\":\"x\",\"status\":\"" status                                        \
+    "\",\"amount\":{\"currency_code\":\"USD\",\"value\":\"" value                                            \
+    "\"},\"processor_response\":{\"response_code\":\"" code "\"}}]}"
+
+static void every_issue_has_its_outcome(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *issue;
+        enum gateway_outcome outcome;
+        enum gateway_reason reason;
+    } rows[] = {
+        {"INSTRUMENT_DECLINED", GATEWAY_DECLINED, REASON_DECLINED},
+        {"TRANSACTION_REFUSED", GATEWAY_DECLINED, REASON_DECLINED},
+        {"CARD_CLOSED", GATEWAY_DECLINED, REASON_DECLINED},
+        {"CARD_EXPIRED", GATEWAY_DECLINED, REASON_EXPIRED},
+        {"INVALID_EXPIRY_DATE", GATEWAY_DECLINED, REASON_EXPIRED},
+        {"INVALID_SECURITY_CODE_LENGTH", GATEWAY_DECLINED, REASON_WRONG_CVV},
+        {"PAYER_ACTION_REQUIRED", GATEWAY_DECLINED, REASON_NEEDS_AUTHENTICATION},
+        {"PAYER_CANNOT_PAY", GATEWAY_DECLINED, REASON_DECLINED},
+        {"MAX_NUMBER_OF_PAYMENT_ATTEMPTS_EXCEEDED", GATEWAY_DECLINED, REASON_LIMIT},
+        {"TRANSACTION_LIMIT_EXCEEDED", GATEWAY_DECLINED, REASON_LIMIT},
+        {"ORDER_ALREADY_CAPTURED", GATEWAY_NO_ANSWER, REASON_UNAVAILABLE},
+        {"PERMISSION_DENIED", GATEWAY_FAILED, REASON_CONFIGURATION},
+        {"AN_ISSUE_OF_TOMORROW", GATEWAY_FAILED, REASON_CONFIGURATION},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char body[256];
+        snprintf(body, sizeof(body), "{\"name\":\"UNPROCESSABLE_ENTITY\",\"details\":[{\"issue\":\"%s\"}]}",
+                 rows[i].issue);
+        hear(CONNECTOR_CONFIRM, 0, 422, body);
+        expect(rows[i].outcome, ORDER_NONE, rows[i].reason);
+    }
+    static const char *const bad_number =
+        "{\"name\":\"UNPROCESSABLE_ENTITY\",\"details\":[{\"issue\":\"VALIDATION_ERROR\",\"field\":"
+        "\"/payment_source/card/number\"}]}";
+    hear(CONNECTOR_TOKENISE, 0, 422, bad_number);
+    expect(GATEWAY_DECLINED, ORDER_NONE, REASON_WRONG_NUMBER);
+    hear(CONNECTOR_CREATE, 0, 422, bad_number); /* no card there: our own mistake */
+    expect(GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
+}
+
+static void every_processor_code_has_its_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum gateway_reason reason;
+    } rows[] = {
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "5120")), REASON_INSUFFICIENT_FUNDS},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "5400")), REASON_EXPIRED},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "00N7")), REASON_WRONG_CVV},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "5110")), REASON_WRONG_CVV},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "PCVV")), REASON_WRONG_CVV},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "1330")), REASON_WRONG_NUMBER},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "1335")), REASON_WRONG_NUMBER},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "5180")), REASON_WRONG_NUMBER},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "9520")), REASON_LOST_OR_STOLEN},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "5140")), REASON_DECLINED},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "0500")), REASON_DECLINED},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "9500")), REASON_DECLINED},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "1300")), REASON_PROCESSING_ERROR},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "9100")), REASON_PROCESSING_ERROR},
+        {ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "PPER")), REASON_PROCESSING_ERROR},
+        {ORDER("COMPLETED", CAPTURE("FAILED", "19.99", "0000")), REASON_DECLINED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        hear(CONNECTOR_CONFIRM, 0, 201, rows[i].body); /* a decline that comes as 201 is a decline */
+        expect(GATEWAY_DECLINED, ORDER_OPEN, rows[i].reason);
+        hear(CONNECTOR_STATUS, 0, 200, rows[i].body);
+        expect(GATEWAY_DONE, ORDER_OPEN, rows[i].reason);
+    }
+}
+
+static void every_state_of_an_order_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum gateway_order_state state;
+        enum gateway_outcome confirm, abandon;
+    } rows[] = {
+        {ORDER("CREATED", ""), ORDER_OPEN, GATEWAY_DECLINED, GATEWAY_DONE},
+        {ORDER("SAVED", ""), ORDER_OPEN, GATEWAY_DECLINED, GATEWAY_DONE},
+        {ORDER("APPROVED", ""), ORDER_OPEN, GATEWAY_DECLINED, GATEWAY_DONE},
+        {ORDER("PAYER_ACTION_REQUIRED", ""), ORDER_OPEN, GATEWAY_DECLINED, GATEWAY_DONE},
+        {ORDER("VOIDED", ""), ORDER_CANCELLED, GATEWAY_FAILED, GATEWAY_DONE},
+        {ORDER("COMPLETED", CAPTURE("COMPLETED", "19.99", "0000")), ORDER_SUCCEEDED, GATEWAY_DONE,
+         GATEWAY_FAILED},
+        {ORDER("COMPLETED", CAPTURE("REFUNDED", "19.99", "0000")), ORDER_SUCCEEDED, GATEWAY_DONE,
+         GATEWAY_FAILED},
+        {ORDER("COMPLETED", CAPTURE("PARTIALLY_REFUNDED", "19.99", "0000")), ORDER_SUCCEEDED, GATEWAY_DONE,
+         GATEWAY_FAILED},
+        {ORDER("COMPLETED", CAPTURE("PENDING", "19.99", "0000")), ORDER_PENDING, GATEWAY_DONE,
+         GATEWAY_FAILED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        hear(CONNECTOR_STATUS, 0, 200, rows[i].body);
+        assert_int_equal(verdict.outcome, GATEWAY_DONE);
+        assert_int_equal(verdict.order_state, rows[i].state);
+        hear(CONNECTOR_CONFIRM, 0, 201, rows[i].body);
+        assert_int_equal(verdict.outcome, rows[i].confirm);
+        hear(CONNECTOR_ABANDON, 0, 200, rows[i].body);
+        assert_int_equal(verdict.outcome, rows[i].abandon);
+    }
+    hear(CONNECTOR_CREATE, 0, 201, ORDER("CREATED", ""));
+    expect(GATEWAY_DONE, ORDER_OPEN, REASON_NONE);
+    assert_string_equal(verdict.order_ref, "5O190127TN364715T");
+}
+
+static void an_answer_about_something_else_is_a_bad_answer(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "",
+        "[]",
+        "{}",
+        "<html>",
+        ORDER("COMPLETED", ""),
+        ORDER("A_STATE_OF_TOMORROW", ""),
+        ORDER("COMPLETED", CAPTURE("COMPLETED", "19.98", "0000")),
+        ORDER("COMPLETED", CAPTURE("COMPLETED", "1999", "0000")),
+        ORDER("COMPLETED", CAPTURE("STRANGE", "19.99", "0000")),
+        "{\"id\":\"5O190127TN364715T\",\"status\":\"VOIDED\",\"purchase_units\":[{\"amount\":{\"currency_"
+        "code\":\"EUR\","
+        "\"value\":\"19.99\"}}]}",
+        "{\"id\":\"ANOTHER\",\"status\":\"VOIDED\"," UNIT("") "}",
+        "{\"id\":\"5O190127TN364715T\",\"status\":\"VOIDED\",\"purchase_units\":[]}",
+    };
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        hear(CONNECTOR_STATUS, 0, 200, bodies[i]);
+        expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+        hear(CONNECTOR_CONFIRM, 0, 201, bodies[i]);
+        expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+    }
+    hear(CONNECTOR_TOKENISE, 1, 201, "{\"id\":\"" CARD "\"}");
+    expect(GATEWAY_FAILED, ORDER_NONE, REASON_BAD_ANSWER);
+    assert_string_equal(verdict.token, "");
+}
+
+static void every_status_has_its_outcome(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        enum gateway_outcome confirm, create;
+        enum gateway_reason reason;
+        enum connector_again again;
+    } rows[] = {
+        {400, GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL},
+        {401, GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_LOGIN},
+        {403, GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL},
+        {404, GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL},
+        {409, GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN},
+        {422, GATEWAY_FAILED, GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL},
+        {429, GATEWAY_UNAVAILABLE, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN},
+        {500, GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN},
+        {503, GATEWAY_NO_ANSWER, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN},
+        {418, GATEWAY_NO_ANSWER, GATEWAY_FAILED, REASON_BAD_ANSWER, CONNECTOR_FINAL},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        hear(CONNECTOR_CONFIRM, 0, rows[i].status, "{\"name\":\"X\"}");
+        expect(rows[i].confirm, ORDER_NONE, rows[i].reason);
+        assert_int_equal(verdict.again, rows[i].again);
+        hear(CONNECTOR_CREATE, 0, rows[i].status, "{\"name\":\"X\"}");
+        expect(rows[i].create, ORDER_NONE, rows[i].reason);
+    }
+    hear(CONNECTOR_STATUS, 0, 404, "{\"name\":\"RESOURCE_NOT_FOUND\"}");
+    expect(GATEWAY_DONE, ORDER_UNKNOWN_TO_GATEWAY, REASON_NONE);
+    hear(CONNECTOR_CONFIRM, 0, 403, "<html>");
+    expect(GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+}
+
+static void a_setup_token_leads_to_the_next_round(void **state)
+{
+    (void)state;
+    hear(CONNECTOR_TOKENISE, 0, 201, "{\"id\":\"5C991763VB2781612\",\"status\":\"APPROVED\"}");
+    assert_int_equal(verdict.again, CONNECTOR_NEXT);
+    assert_string_equal(verdict.token, "5C991763VB2781612");
+    hear(CONNECTOR_TOKENISE, 0, 201, "{\"id\":\"5C991763VB2781612\",\"status\":\"PAYER_ACTION_REQUIRED\"}");
+    expect(GATEWAY_DECLINED, ORDER_NONE, REASON_NEEDS_AUTHENTICATION);
+    hear(CONNECTOR_TOKENISE, 1, 201, "{\"id\":\"8kk8451t\"}");
+    expect(GATEWAY_DONE, ORDER_NONE, REASON_NONE);
+}
+
+/* --- the whole way --- */
+
+static struct fake fake;
+static struct rig rig;
+
+static void open_rig(unsigned refused)
+{
+    size_t capacity;
+    fake_start(&fake, FAKE_PAYPAL, refused, rig_path("right"));
+    struct step_settings settings = rig_settings(fake.url);
+    settings.connector = &paypal_connector;
+    memcpy(secret_buffer(settings.key, &capacity), "client:secret", 13);
+    secret_set_length(settings.key, 13);
+    rig_open(&rig, &settings);
+}
+
+static void a_payment_logs_in_once_and_takes_its_rounds(void **state)
+{
+    (void)state;
+    open_rig(0);
+    struct gateway_tokenise_msg card = rig_tokenise(1, 1, CARD);
+    assert_int_equal(rig_ask(&rig, &card)->outcome, GATEWAY_DONE);
+    assert_string_equal(rig.reply.token, "vaulted1");
+    struct gateway_order_msg order = rig_create(1, 1, 1999, rig.reply.token);
+    assert_int_equal(rig_ask(&rig, &order)->outcome, GATEWAY_DONE);
+    struct gateway_step_msg confirm = rig_step(GATEWAY_CONFIRM, 1, 1, 1999, "vaulted1", rig.reply.order_ref);
+    assert_int_equal(rig_ask(&rig, &confirm)->outcome, GATEWAY_DONE);
+    assert_int_equal(rig.reply.order_state, ORDER_SUCCEEDED);
+    struct gateway_step_msg status = rig_step(GATEWAY_STATUS, 1, 1, 1999, "", rig.reply.order_ref);
+    assert_int_equal(rig_ask(&rig, &status)->order_state, ORDER_SUCCEEDED);
+    assert_int_equal(fake.counts->logins, 1);
+    assert_int_equal(fake.counts->cards, 1);
+    assert_int_equal(wipe_heap_count_pattern(CARD, 16), 0);
+    rig_close(&rig);
+    fake_stop(&fake);
+}
+
+static void a_refused_access_token_is_renewed_once(void **state)
+{
+    (void)state;
+    open_rig(1); /* the first token is refused wherever it is shown */
+    struct gateway_tokenise_msg card = rig_tokenise(1, 1, CARD);
+    assert_int_equal(rig_ask(&rig, &card)->outcome, GATEWAY_DONE);
+    assert_int_equal(fake.counts->logins, 2);
+    rig_close(&rig);
+    fake_stop(&fake);
+    open_rig(1000); /* all are */
+    assert_int_equal(rig_ask(&rig, &card)->outcome, GATEWAY_FAILED);
+    assert_int_equal(rig.reply.reason, REASON_CONFIGURATION);
+    assert_int_equal(fake.counts->logins, 2);
+    rig_close(&rig);
+    fake_stop(&fake);
+}
+
+static void a_login_that_fails_sends_no_card(void **state)
+{
+    (void)state;
+    size_t capacity;
+    fake_start(&fake, FAKE_PAYPAL, 0, rig_path("right"));
+    struct step_settings settings = rig_settings(fake.url);
+    settings.connector = &paypal_connector;
+    memcpy(secret_buffer(settings.key, &capacity), "client:wrong!", 13);
+    secret_set_length(settings.key, 13);
+    rig_open(&rig, &settings);
+    struct gateway_tokenise_msg card = rig_tokenise(1, 1, CARD);
+    assert_int_equal(rig_ask(&rig, &card)->outcome, GATEWAY_FAILED);
+    assert_int_equal(rig.reply.reason, REASON_CONFIGURATION);
+    assert_int_equal(fake.counts->cards, 0);
+    assert_int_equal(wipe_heap_count_pattern(CARD, 16), 0);
+    rig_close(&rig);
+    fake_stop(&fake);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_step_is_said_as_the_reference_has_it),
+        cmocka_unit_test(every_issue_has_its_outcome),
+        cmocka_unit_test(every_processor_code_has_its_reason),
+        cmocka_unit_test(every_state_of_an_order_is_known),
+        cmocka_unit_test(an_answer_about_something_else_is_a_bad_answer),
+        cmocka_unit_test(every_status_has_its_outcome),
+        cmocka_unit_test(a_setup_token_leads_to_the_next_round),
+        cmocka_unit_test(a_payment_logs_in_once_and_takes_its_rounds),
+        cmocka_unit_test(a_refused_access_token_is_renewed_once),
+        cmocka_unit_test(a_login_that_fails_sends_no_card),
+    };
+    rig_setup();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rig_teardown();
+    return failed;
+}
