@@ -123,7 +123,8 @@ static void key(int16_t *pcm, size_t count)
         for (size_t i = 0; i < 800 && 16000 + press * 1600 + i < count; i++) {
             double t = 2 * M_PI * (double)i / 8000;
             double tone = 7200 * (sin(rows[press / 4] * t) + sin(columns[press % 4] * t));
-            pcm[16000 + press * 1600 + i] = (int16_t)(tone + pcm[16000 + press * 1600 + i] / 4);
+            int16_t *sample = &pcm[16000 + press * 1600 + i];
+            *sample = (int16_t)(tone + 0.25 * *sample);
         }
     }
 }

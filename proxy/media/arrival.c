@@ -10,10 +10,18 @@ void arrival_stop(struct arrival *arrival)
     arrival->look_at.ns = INT64_MAX;
 }
 
-void arrival_empty(struct arrival *arrival, struct mono_time now)
+/* From half a tick before it is expected, a tick finds the packet there. */
+static int64_t usual_ns(const struct arrival *arrival, int64_t tick_ns)
 {
-    if (arrival->is_probing && arrival->usual.ns > now.ns)
-        arrival->look_at = arrival->usual;
+    return arrival->expected.ns - tick_ns / 2;
+}
+
+void arrival_empty(struct arrival *arrival, struct mono_time now, int64_t tick_ns)
+{
+    if (arrival->is_probing && usual_ns(arrival, tick_ns) > now.ns)
+        arrival->look_at.ns = usual_ns(arrival, tick_ns);
+    else if (mono_elapsed_ms(arrival->expected, now) > ARRIVAL_RESTART_MS)
+        arrival->look_at = mono_add_ms(now, ARRIVAL_SILENT_MS);
     arrival->is_probing = arrival->is_draining = false;
 }
 
@@ -25,8 +33,10 @@ static void phase_follow(struct arrival *arrival, struct mono_time now, int64_t 
     arrival->is_draining = late_ns >= packet_ns || late_ns < -tick_ns / 2;
     if (late_ns < tick_ns / 2) {
         arrival->late_count = 0;
-        if (late_ns < -tick_ns / 2)
+        if (late_ns < -tick_ns / 2) {
             arrival->expected = now;
+            arrival->until_probe = 0; /* and perhaps it comes earlier still */
+        }
     } else if (late_ns > ARRIVAL_RESTART_MS * NS_PER_MS || ++arrival->late_count >= ARRIVAL_LATE_PACKETS) {
         arrival->late_count = 0;
         arrival->expected = now;
@@ -42,7 +52,6 @@ bool arrival_got(struct arrival *arrival, struct mono_time now, int64_t packet_n
         arrival->expected.ns = now.ns + packet_ns;
     arrival->is_probing = arrival->until_probe == 0;
     arrival->until_probe = arrival->is_probing ? ARRIVAL_PROBE_PACKETS : (uint8_t)(arrival->until_probe - 1);
-    arrival->usual.ns = arrival->expected.ns - tick_ns / 2;
-    arrival->look_at.ns = arrival->usual.ns - (arrival->is_probing ? tick_ns : 0);
-    return arrival->is_draining || arrival->usual.ns <= now.ns;
+    arrival->look_at.ns = usual_ns(arrival, tick_ns) - (arrival->is_probing ? tick_ns : 0);
+    return arrival->is_draining || usual_ns(arrival, tick_ns) <= now.ns;
 }

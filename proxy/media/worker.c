@@ -24,8 +24,11 @@ enum { RESTORE_SEQUENCE_STEP = 1000, RESTORE_TIMESTAMP_STEP = 24000 };
 /* What every tick looks at, a cache line a call. */
 struct active {
     struct call *call;
+    struct mono_time check_at; /* its slow affairs */
     struct arrival arrivals[MEDIA_SIDES];
 };
+
+_Static_assert(sizeof(struct active) == 64, "a cache line a call");
 
 struct worker {
     pthread_t thread;
@@ -268,7 +271,7 @@ static void call_open(struct worker *worker, struct call *call, const struct ord
     call->capture_id = 0;
     call->ordinal = 0;
     call->slot = NULL;
-    call->check_at = call->report_at = worker->now;
+    call->report_at = worker->now;
     for (int side = 0; side < MEDIA_SIDES; side++) {
         struct call_side *at = &call->sides[side];
         struct {
@@ -288,6 +291,7 @@ static void call_open(struct worker *worker, struct call *call, const struct ord
     call->active_at = (uint32_t)worker->active_count++;
     struct active *active = &worker->active[call->active_at];
     active->call = call;
+    active->check_at = worker->now;
     for (int side = 0; side < MEDIA_SIDES; side++)
         arrival_stop(&active->arrivals[side]);
 }
@@ -450,7 +454,7 @@ static void side_drain(struct worker *worker, struct active *active, enum media_
         if (got < 0 && (errno == ECONNREFUSED || errno == EINTR))
             continue;
         if (got < 0) {
-            arrival_empty(arrival, worker->now);
+            arrival_empty(arrival, worker->now, worker->tick_ns);
             return;
         }
         if (!is_same_address(&from, &at->described.rtp_remote)) {
@@ -548,7 +552,6 @@ static void check_silence(struct worker *worker, struct call *call, enum media_s
 
 static void check(struct worker *worker, struct call *call)
 {
-    call->check_at = mono_add_ms(worker->now, WORKER_CHECK_MS);
     for (int side = 0; side < MEDIA_SIDES; side++) {
         leg_tick(&call->sides[side].leg, worker->now);
         check_silence(worker, call, (enum media_side)side);
@@ -564,9 +567,11 @@ static void check(struct worker *worker, struct call *call)
 static void check_all(struct worker *worker)
 {
     for (size_t i = 0; i < worker->active_count; i++) {
-        struct call *call = worker->active[i].call;
-        if (mono_reached(worker->now, call->check_at))
-            check(worker, call);
+        struct active *active = &worker->active[i];
+        if (!mono_reached(worker->now, active->check_at))
+            continue;
+        active->check_at = mono_add_ms(worker->now, WORKER_CHECK_MS);
+        check(worker, active->call);
     }
 }
 
@@ -652,7 +657,7 @@ enum err worker_new(struct worker **out, const struct worker_options *options)
         return ERR_MEMORY;
     worker->options = *options;
     worker->epoll_fd = -1;
-    worker->active = calloc(options->active_max, sizeof(*worker->active));
+    worker->active = aligned_alloc(sizeof(*worker->active), options->active_max * sizeof(*worker->active));
     worker->frames = calloc(WORKER_BATCH, sizeof(*worker->frames));
     enum err err = worker_start(worker);
     if (err) {

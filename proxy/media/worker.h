@@ -61,7 +61,7 @@ struct call {
     uint32_t ordinal;
     bool is_keying;
     struct media_snapshot_slot *slot;
-    struct mono_time check_at, report_at;
+    struct mono_time report_at;
     struct media_ports ports;
     struct call_side {
         int rtp_fd, rtcp_fd;

@@ -27,7 +27,7 @@ static void tick(struct line *line, int64_t now_ns)
     for (;;) {
         line->reads++;
         if (line->taken == line->count || line->at_ns[line->taken] > now_ns) {
-            arrival_empty(&line->arrival, now);
+            arrival_empty(&line->arrival, now, TICK_NS);
             return;
         }
         int64_t wait = now_ns - line->at_ns[line->taken];
@@ -91,7 +91,8 @@ static void a_burst_after_a_stall_is_read_at_once(void **state)
                 packets[i] = NS_PER_S + (1000 + stalled) * PACKET_NS;
         }
         run(&line, packets, COUNT);
-        assert_true(line.longest_wait_ns <= 2 * TICK_NS);
+        bool was_silent = stalled * PACKET_NS > ARRIVAL_RESTART_MS * NS_PER_MS;
+        assert_true(line.longest_wait_ns <= 2 * TICK_NS + was_silent * ARRIVAL_SILENT_MS * NS_PER_MS);
     }
 }
 
@@ -121,17 +122,33 @@ static void a_stream_faster_than_its_clock_does_not_pile_up(void **state)
     assert_true(line.longest_wait_ns <= (ARRIVAL_PROBE_PACKETS + 2) * PACKET_NS);
 }
 
-static void silence_is_watched_at_every_tick_and_nobody_at_none(void **state)
+static void silence_is_looked_at_now_and_then_and_nobody_never(void **state)
 {
     struct arrival arrival;
+    unsigned looks = 0;
     (void)state;
     arrival_start(&arrival);
-    for (int64_t now = 0; now < NS_PER_S; now += TICK_NS) {
-        assert_true(arrival_is_due(&arrival, (struct mono_time){now}));
-        arrival_empty(&arrival, (struct mono_time){now});
+    for (int64_t now = NS_PER_S; now < 2 * NS_PER_S; now += TICK_NS) {
+        if (arrival_is_due(&arrival, (struct mono_time){now})) {
+            arrival_empty(&arrival, (struct mono_time){now}, TICK_NS);
+            looks++;
+        }
     }
+    assert_int_equal(looks, 1000 / ARRIVAL_SILENT_MS);
     arrival_stop(&arrival);
     assert_false(arrival_is_due(&arrival, (struct mono_time){INT64_MAX - 1}));
+}
+
+static void the_phase_is_found_within_a_few_packets(void **state)
+{
+    struct line line;
+    (void)state;
+    for (int64_t phase = 0; phase < 20; phase++) {
+        for (int64_t i = 0; i < 90; i++)
+            packets[i] = 2 * NS_PER_S + phase * NS_PER_MS + i * PACKET_NS;
+        run(&line, packets, 90); /* waits are taken from packet 50 on */
+        assert_true(line.longest_wait_ns <= TICK_NS + NS_PER_MS);
+    }
 }
 
 int main(void)
@@ -142,7 +159,8 @@ int main(void)
         cmocka_unit_test(a_burst_after_a_stall_is_read_at_once),
         cmocka_unit_test(a_stream_that_moves_earlier_or_later_is_found_again),
         cmocka_unit_test(a_stream_faster_than_its_clock_does_not_pile_up),
-        cmocka_unit_test(silence_is_watched_at_every_tick_and_nobody_at_none),
+        cmocka_unit_test(silence_is_looked_at_now_and_then_and_nobody_never),
+        cmocka_unit_test(the_phase_is_found_within_a_few_packets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
