@@ -591,7 +591,7 @@
     part.select = el('button', { type: 'button', text: t('select'), 'aria-label': t('selectLabel', { field }), onclick: () => act('fields/' + name + '/select') });
     part.reset = el('button', { type: 'button', text: t('reset'), 'aria-label': t('resetLabel', { field }), onclick: () => act('fields/' + name + '/reset') });
     part.node = el('section', { class: 'field', 'aria-label': field },
-      el('div', { class: 'label' }, el('h3', { text: field }), el('p', { class: 'under' }, part.chip, part.what, part.now)),
+      el('div', { class: 'label' }, el('h2', { text: field }), el('p', { class: 'under' }, part.chip, part.what, part.now)),
       part.dots, el('p', { class: 'hint' }, part.verdict, part.hint), el('div', { class: 'buttons' }, part.select, part.reset));
     return part;
   }
@@ -761,7 +761,7 @@
       setTimeout(() => { button.textContent = t('copy'); }, 2000);
     });
     const code = el('code', { text: value });
-    return [el('dt', { text: t(label) }), el('dd', {}, code), button];
+    return [el('dt', { text: t(label) }), el('dd', {}, code), el('dd', {}, button)];
   }
 
   const RESULT_ICON = { approved: 'good', declined: 'bad', failed: 'bad', cancelled: 'bad', unknown: 'wait', lost: 'wait' };

@@ -51,7 +51,7 @@ const TEXTS = {
     keysOf: '{keys} of {max} keys', keys: '{keys} keys', keyOne: '1 key',
     waiting: 'Not keyed yet', valid: 'Complete and valid', invalid: 'Not valid: clear it and ask again',
     select: 'Key now', reset: 'Clear',
-    selectLabel: 'Key the {field} now', resetLabel: 'Clear the {field}',
+    selectLabel: 'Key now: {field}', resetLabel: 'Clear: {field}',
     month: 'MM', year: 'YY',
 
     submit: 'Take {amount}', cancel: 'Cancel', again: 'Start again', unmask: 'Cancel and unmask', letGo: 'Unmask the caller', done: 'Done',
@@ -139,7 +139,7 @@ const TEXTS = {
     maskOn: 'Maskiert', maskOnText: 'Töne erreichen weder Sie noch die Aufzeichnung. Sprechen Sie weiter.',
     maskWait: 'Maskiere…', maskWaitText: 'Warten Sie kurz, bevor Sie nach der Karte fragen.',
     fieldNumber: 'Kartennummer', fieldExpiry: 'Gültig bis', fieldCvv: 'Prüfnummer', keying: 'wird eingegeben',
-    keysOf: '{keys} von {max} Tasten', select: 'Jetzt eingeben', reset: 'Löschen', submit: '{amount} abbuchen', cancel: 'Abbrechen',
+    keysOf: '{keys} von {max} Tasten', select: 'Jetzt eingeben', reset: 'Löschen', selectLabel: 'Jetzt eingeben: {field}', resetLabel: 'Löschen: {field}', submit: '{amount} abbuchen', cancel: 'Abbrechen',
     approved: 'Zahlung genehmigt', declined: 'Karte abgelehnt', cancelled: 'Abgebrochen', failed: 'Zahlung nicht möglich',
     cancelledText: 'Es wurde nichts abgebucht.', failedText: 'Es wurde nichts abgebucht.', done: 'Fertig', copy: 'Kopieren', copied: 'Kopiert'
   }

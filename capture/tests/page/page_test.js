@@ -142,7 +142,7 @@ async function main() {
   await fixture.say('type number 16 16', 'wrong number number_invalid');
   await see('Not a valid card number.');
   await shot('06-number-wrong');
-  await page.getByRole('button', { name: 'Clear the card number', exact: false }).click();
+  await page.getByRole('button', { name: 'Clear: Card number' }).click();
   await see('Ask the caller to key the card number.');
   check(await dots('Card number') === 0, 'cleared');
   await fixture.say(...CARD);
