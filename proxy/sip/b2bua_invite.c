@@ -40,16 +40,12 @@ static enum err target_uri(const struct b2bua *b2bua, enum config_trunk_name tru
 {
     const struct config_trunk *config = &b2bua->config->sip.trunks[trunk];
     char user[SIP_HEADERS_USER_BYTES];
-    char host[LIMIT_NAME_BYTES + 8];
+    char host[INET_ADDRSTRLEN];
+    char port[8];
     if (sip_headers_user(asked, user, sizeof(user)))
         return ERR_UNSUPPORTED;
-    if (config->domain[0]) {
-        snprintf(host, sizeof(host), "%s", config->domain);
-    } else {
-        char address[INET_ADDRSTRLEN];
-        inet_ntop(AF_INET, &config->target.sin_addr, address, sizeof(address));
-        snprintf(host, sizeof(host), "%s:%u", address, ntohs(config->target.sin_port));
-    }
+    inet_ntop(AF_INET, &config->target.sin_addr, host, sizeof(host));
+    snprintf(port, sizeof(port), "%u", ntohs(config->target.sin_port));
     osip_uri_t *uri = NULL;
     char *value = NULL;
     if (osip_uri_init(&uri) != 0)
@@ -57,7 +53,9 @@ static enum err target_uri(const struct b2bua *b2bua, enum config_trunk_name tru
     osip_uri_set_scheme(uri, osip_strdup("sip"));
     if (*user)
         osip_uri_set_username(uri, osip_strdup(user));
-    osip_uri_set_host(uri, osip_strdup(host)); /* with its port: it is only written */
+    osip_uri_set_host(uri, osip_strdup(config->domain[0] ? config->domain : host));
+    if (!config->domain[0])
+        osip_uri_set_port(uri, osip_strdup(port));
     enum err err = osip_uri_to_str(uri, &value) == 0 ? OK : ERR_MEMORY;
     osip_uri_free(uri);
     if (!err)
