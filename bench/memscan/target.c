@@ -49,6 +49,9 @@ static void read_name(struct target *target, pid_t pid)
         close(fd);
 }
 
+/* A sanitizer's shadow: terabytes reserved, a page here and there, and no byte of the program's in it. */
+#define SHADOW_BYTES (64ULL << 30)
+
 /* What may hold what was keyed: writable, or not a file. */
 static bool is_wanted(const char *rights, unsigned long inode, const char *name, bool has_all)
 {
@@ -75,7 +78,7 @@ static enum err read_mappings(struct target *target, pid_t pid, bool has_all)
             continue;
         line[strcspn(line, "\n")] = 0;
         const char *name = name_at > 0 && line[name_at] ? line + name_at : "anonymous";
-        if (!is_wanted(rights, inode, name, has_all))
+        if (!is_wanted(rights, inode, name, has_all) || end - first > SHADOW_BYTES)
             continue;
         mapping->first = first;
         mapping->end = end;
