@@ -1,0 +1,91 @@
+/* What a vault or a proxy that was taken over can say: a list of [link, length, bytes] into the two ports of a desk
+ * with an empty store. Whatever comes, the promises of the desk hold. */
+#include "capture/desk/desk_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+static struct config config = {.capture = {.attempts_max = 3}};
+static struct event_base *base;
+static char audit_path[64];
+
+static void begin(void)
+{
+    if (base)
+        return;
+    base = event_base_new();
+    log_open(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_ERROR + 1, "fuzz");
+    snprintf(audit_path, sizeof(audit_path), "/dev/shm/fuzz-desk-%d", getpid());
+}
+
+static struct desk *desk_begin(void)
+{
+    struct desk *desk = calloc(1, sizeof(*desk));
+    ASSERT(desk);
+    desk->setup.base = base;
+    desk->config = &config;
+    desk->vault.fd = desk->proxy.fd = -1;
+    unlink(audit_path);
+    ASSERT(desk_model_new(&desk->model, 8, 4) == OK);
+    ASSERT(store_open(&desk->store, ":memory:", NULL) == OK);
+    ASSERT(audit_open(&desk->audit, audit_path) == OK);
+    desk_links_new(desk);
+    /* One capture that is known, on call 7, so that the inputs need not guess. */
+    struct store_capture record = {
+        .id = 1, .call_id = 7, .amount_minor = 1234, .currency = "EUR", .attempt = 1};
+    ASSERT(store_capture_insert(desk->store, &record, "", NULL) == OK);
+    return desk;
+}
+
+static void check(const struct desk *desk)
+{
+    for (size_t i = 0; i < desk->model.capture_capacity; i++) {
+        const struct desk_capture *capture = &desk->model.captures[i];
+        if (!desk->model.capture_ids[i])
+            continue;
+        ASSERT(capture->record.state < CAPTURE_STATES && capture->selected_field <= CARD_FIELD_NONE);
+        ASSERT(memchr(capture->record.token, '\0', LIMIT_TOKEN_BYTES));
+        ASSERT(!desk_text_holds_card(capture->record.token));
+        ASSERT(!desk_text_holds_card(capture->record.order_ref));
+        /* Approved is what the disk says. */
+        struct store_capture stored;
+        if (capture->record.state == CAPTURE_APPROVED)
+            ASSERT(store_capture_find(desk->store, capture->record.id, &stored) == OK &&
+                   stored.state == CAPTURE_APPROVED);
+    }
+}
+
+static void desk_end(struct desk *desk)
+{
+    desk_links_free(desk);
+    audit_close(desk->audit);
+    store_close(desk->store);
+    desk_model_free(&desk->model);
+    free(desk);
+    unlink(audit_path);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+    begin();
+    struct desk *desk = desk_begin();
+    while (length >= 3) {
+        struct msg_port *port = bytes[0] & 1 ? &desk->proxy : &desk->vault;
+        size_t size = bytes[1] | (size_t)bytes[2] << 8;
+        bytes += 3;
+        length -= 3;
+        if (size > length)
+            size = length;
+        enum err refused = msg_dispatch(port, bytes, size);
+        (void)refused;
+        check(desk);
+        bytes += size;
+        length -= size;
+    }
+    desk_end(desk);
+    return 0;
+}
