@@ -36,7 +36,29 @@ void port_drain(int fd)
     wipe(packet, (size_t)most);
 }
 
-enum err port_connect(int fd, const struct sockaddr_in *remote)
+static bool is_loopback(struct in_addr address)
+{
+    return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+bool port_may_send(struct in_addr own, struct in_addr remote)
+{
+    uint32_t first_octet = ntohl(remote.s_addr) >> 24;
+    if (first_octet == 0 || first_octet >= 224) /* "this network", multicast, reserved, broadcast */
+        return false;
+    return !is_loopback(remote) || is_loopback(own);
+}
+
+static enum err own_address(int fd, struct sockaddr_in *own)
+{
+    socklen_t length = sizeof(*own);
+    *own = (struct sockaddr_in){0};
+    if (getsockname(fd, (struct sockaddr *)own, &length) != 0 || own->sin_family != AF_INET)
+        return ERR_SYSTEM;
+    return OK;
+}
+
+static enum err connect_and_drain(int fd, const struct sockaddr_in *remote)
 {
     if (connect(fd, (const struct sockaddr *)remote, sizeof(*remote)) != 0)
         return ERR_SYSTEM;
@@ -44,13 +66,22 @@ enum err port_connect(int fd, const struct sockaddr_in *remote)
     return OK;
 }
 
+enum err port_connect(int fd, const struct sockaddr_in *remote)
+{
+    struct sockaddr_in own;
+    enum err err = own_address(fd, &own);
+    if (err)
+        return err;
+    if (!port_may_send(own.sin_addr, remote->sin_addr))
+        return ERR_REFUSED;
+    return connect_and_drain(fd, remote);
+}
+
 enum err port_park(int fd)
 {
-    struct sockaddr_in own = {0};
-    socklen_t length = sizeof(own);
-    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0 || own.sin_family != AF_INET)
-        return ERR_SYSTEM;
-    return port_connect(fd, &own);
+    struct sockaddr_in own;
+    enum err err = own_address(fd, &own);
+    return err ? err : connect_and_drain(fd, &own);
 }
 
 static enum err place_prepare(struct port_pool *pool, size_t place)
@@ -62,10 +93,10 @@ static enum err place_prepare(struct port_pool *pool, size_t place)
             return err;
     }
     for (size_t pair = 0; pair < 2; pair++) {
-        struct sockaddr_in own = {0};
-        socklen_t length = sizeof(own);
-        if (getsockname(sockets[2 * pair], (struct sockaddr *)&own, &length) != 0)
-            return ERR_SYSTEM;
+        struct sockaddr_in own;
+        enum err err = own_address(sockets[2 * pair], &own);
+        if (err)
+            return err;
         pool->places[place].rtp_port[pair] = ntohs(own.sin_port);
     }
     return OK;

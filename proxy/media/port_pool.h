@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,10 +41,14 @@ MUST_USE enum err port_pool_find(const struct port_pool *pool, uint16_t rtp_port
 const int *port_pool_sockets(const struct port_pool *pool, size_t place);
 uint16_t port_pool_rtp_port(const struct port_pool *pool, size_t place, size_t pair);
 
+/* Whether media may be sent there at all: a unicast address, and loopback only from loopback: no description may aim us at
+ * services of this machine. */
+bool port_may_send(struct in_addr own, struct in_addr remote);
+
 /* Connects a socket to itself and throws away what is queued. ERR_SYSTEM. */
 MUST_USE enum err port_park(int fd);
 
-/* Connects it to a remote and throws away what is queued from before. ERR_SYSTEM. */
+/* Connects it to a remote and throws away what is queued from before. ERR_REFUSED (port_may_send()), ERR_SYSTEM. */
 MUST_USE enum err port_connect(int fd, const struct sockaddr_in *remote);
 
 /* Reads the socket empty (at most PORT_DRAIN_MAX packets); wipes what it read. */

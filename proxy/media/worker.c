@@ -204,19 +204,20 @@ static bool is_same_address(const struct sockaddr_in *a, const struct sockaddr_i
     return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
 }
 
-/* True when the socket now hears this remote and no other. Port 0, or an address that cannot be reached: parked. */
+/* True when the socket now hears this remote and no other. Port 0, or an address we may not or cannot send to: parked. */
 static bool point(int fd, const struct sockaddr_in *remote)
 {
-    static struct log_limit limit;
+    static _Thread_local struct log_limit limit;
     uint64_t held;
     if (remote->sin_port != 0) {
         struct sockaddr_in to = *remote;
         to.sin_family = AF_INET;
-        if (port_connect(fd, &to) == OK)
+        enum err err = port_connect(fd, &to);
+        if (!err)
             return true;
         if (log_limit_pass(&limit, &held))
-            log_event(LOG_WARN, "media address cannot be reached from media.address",
-                      LOG_COUNT("errno", errno), LOG_COUNT("held_back", held));
+            log_event(LOG_WARN, "a described media address is not used", LOG_ERR("because", err),
+                      LOG_COUNT("held_back", held));
     }
     if (port_park(fd))
         ASSERT(!"a bound socket can be connected to itself");

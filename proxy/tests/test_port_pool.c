@@ -144,6 +144,27 @@ static void ports_are_found_and_bounds_held(void **state)
     assert_null(pool);
 }
 
+static void no_description_aims_us_at_this_machine_or_at_many(void **state)
+{
+    static const struct {
+        const char *own, *remote;
+        bool may;
+    } cases[] = {
+        {"192.0.2.1", "198.51.100.7", true}, {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "10.0.0.1", true},     {"192.0.2.1", "127.0.0.1", false},
+        {"192.0.2.1", "0.0.0.0", false},     {"127.0.0.1", "127.9.9.9", true},
+        {"192.0.2.1", "0.1.2.3", false},     {"192.0.2.1", "224.0.0.1", false},
+        {"127.0.0.1", "0.0.0.0", false},     {"192.0.2.1", "255.255.255.255", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct in_addr own_address = {inet_addr(cases[i].own)}, remote = {inet_addr(cases[i].remote)};
+        assert_int_equal(port_may_send(own_address, remote), cases[i].may);
+    }
+    struct sockaddr_in nowhere = {.sin_family = AF_INET, .sin_port = htons(9)};
+    assert_int_equal(port_connect(sockets[0], &nowhere), ERR_REFUSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +172,7 @@ int main(void)
         cmocka_unit_test(places_are_taken_in_turn_and_rest_before_they_are_taken_again),
         cmocka_unit_test(a_given_place_is_claimed_from_anywhere_in_the_queue),
         cmocka_unit_test(ports_are_found_and_bounds_held),
+        cmocka_unit_test(no_description_aims_us_at_this_machine_or_at_many),
     };
     return cmocka_run_group_tests(tests, open_sockets, close_sockets);
 }
