@@ -1,6 +1,7 @@
 #include "gateway/connector.h"
 
 #include "base/log.h"
+#include "gateway/braintree.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
 
@@ -12,7 +13,8 @@
 #define DIGIT_RUN_MAX      11 /* one less than the shortest card number in use */
 #define RETRY_AFTER_MAX_MS 3600000
 
-static const struct connector *const connectors[] = {&stripe_connector, &paypal_connector};
+static const struct connector *const connectors[] = {&stripe_connector, &paypal_connector,
+                                                     &braintree_connector};
 
 static const struct {
     const char *host;
@@ -22,6 +24,8 @@ static const struct {
     {"api.stripe.com", &stripe_connector, false},
     {"api-m.paypal.com", &paypal_connector, true},
     {"api-m.sandbox.paypal.com", &paypal_connector, false},
+    {"payments.braintree-api.com", &braintree_connector, true},
+    {"payments.sandbox.braintree-api.com", &braintree_connector, false},
 };
 
 #define HOST_COUNT (sizeof(hosts) / sizeof(hosts[0]))

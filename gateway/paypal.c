@@ -4,8 +4,8 @@
 #include "gateway/form.h"
 #include "gateway/json_writer.h"
 #include "gateway/money.h"
+#include "gateway/reply_json.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -217,22 +217,11 @@ static const struct status_row {
     {500, GATEWAY_NO_ANSWER, REASON_UNAVAILABLE, CONNECTOR_AGAIN}, /* and every other 5xx */
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
-static bool is_text(const json_t *object, const char *key, const char *expected)
-{
-    const char *text = text_of(object, key);
-    return text && strcmp(text, expected) == 0;
-}
-
 static bool is_amount(const struct connector_step *step, const json_t *amount)
 {
     int64_t value;
-    const char *text = text_of(amount, "value");
-    return is_text(amount, "currency_code", step->currency) && text &&
+    const char *text = reply_text(amount, "value");
+    return reply_is(amount, "currency_code", step->currency) && text &&
            money_parse(text, step->currency, &value) == OK && value == step->amount_minor;
 }
 
@@ -240,7 +229,7 @@ static enum gateway_reason processor_reason(const json_t *capture)
 {
     const json_t *response = json_object_get(capture, "processor_response");
     for (size_t i = 0; i < sizeof(processor_rows) / sizeof(processor_rows[0]); i++) {
-        if (is_text(response, "response_code", processor_rows[i].code))
+        if (reply_is(response, "response_code", processor_rows[i].code))
             return processor_rows[i].reason;
     }
     return REASON_DECLINED;
@@ -262,7 +251,7 @@ static void read_captures(const struct connector_step *step, const json_t *captu
     const json_t *last = json_array_get(captures, json_array_size(captures) - 1);
     verdict->order_state = ORDER_NONE;
     for (size_t i = 0; i < sizeof(capture_rows) / sizeof(capture_rows[0]); i++) {
-        if (is_text(last, "status", capture_rows[i].status))
+        if (reply_is(last, "status", capture_rows[i].status))
             verdict->order_state = capture_rows[i].state;
     }
     if (verdict->order_state == ORDER_OPEN)
@@ -279,34 +268,34 @@ static void read_order_state(const struct connector_step *step, const json_t *ro
     const json_t *unit = json_array_get(units, 0);
     const json_t *captures = json_object_get(json_object_get(unit, "payments"), "captures");
     verdict->order_state = ORDER_NONE;
-    if (step->operation != CONNECTOR_CREATE && !is_text(root, "id", step->order_ref))
+    if (step->operation != CONNECTOR_CREATE && !reply_is(root, "id", step->order_ref))
         return;
     if (json_array_size(units) != 1 || !is_amount(step, json_object_get(unit, "amount")))
         return;
     if (json_array_size(captures) > 0)
         read_captures(step, captures, verdict);
-    else if (is_text(root, "status", "CREATED") || is_text(root, "status", "SAVED") ||
-             is_text(root, "status", "APPROVED") || is_text(root, "status", "PAYER_ACTION_REQUIRED"))
+    else if (reply_is(root, "status", "CREATED") || reply_is(root, "status", "SAVED") ||
+             reply_is(root, "status", "APPROVED") || reply_is(root, "status", "PAYER_ACTION_REQUIRED"))
         verdict->order_state = ORDER_OPEN;
-    else if (is_text(root, "status", "VOIDED"))
+    else if (reply_is(root, "status", "VOIDED"))
         verdict->order_state = ORDER_CANCELLED;
-    if (is_text(root, "status", "PAYER_ACTION_REQUIRED"))
+    if (reply_is(root, "status", "PAYER_ACTION_REQUIRED"))
         verdict->reason = REASON_NEEDS_AUTHENTICATION;
 }
 
 static void read_token(const struct connector_step *step, const json_t *root,
                        struct connector_verdict *verdict)
 {
-    if (is_text(root, "status", "PAYER_ACTION_REQUIRED")) {
+    if (reply_is(root, "status", "PAYER_ACTION_REQUIRED")) {
         connector_verdict_set(verdict, GATEWAY_DECLINED, ORDER_NONE, REASON_NEEDS_AUTHENTICATION);
         return;
     }
     connector_bad_answer(step, verdict); /* until a reference was found */
     char id[LIMIT_TOKEN_BYTES];
-    if (!connector_take_id(text_of(root, "id"), "", id, sizeof(id)))
+    if (!connector_take_id(reply_text(root, "id"), "", id, sizeof(id)))
         return;
     bool is_last = step->round > 0;
-    if (!is_last && !is_text(root, "status", "APPROVED"))
+    if (!is_last && !reply_is(root, "status", "APPROVED"))
         return;
     if (is_last)
         connector_verdict_set(verdict, GATEWAY_DONE, ORDER_NONE, REASON_NONE);
@@ -324,7 +313,7 @@ static void read_order(const struct connector_step *step, const json_t *root,
     if (verdict->order_state == ORDER_NONE) {
         connector_bad_answer(step, verdict);
     } else if (step->operation == CONNECTOR_CREATE) {
-        if (!is_open || !connector_take_id(text_of(root, "id"), "", verdict->order_ref, LIMIT_TOKEN_BYTES))
+        if (!is_open || !connector_take_id(reply_text(root, "id"), "", verdict->order_ref, LIMIT_TOKEN_BYTES))
             connector_bad_answer(step, verdict);
     } else if (step->operation == CONNECTOR_CONFIRM && is_open) {
         verdict->outcome = GATEWAY_DECLINED;
@@ -346,12 +335,12 @@ static const struct issue_row *find_issue(const struct connector_step *step, con
     bool takes_issues = step->operation == CONNECTOR_TOKENISE || step->operation == CONNECTOR_CONFIRM;
     for (size_t k = 0; takes_issues && k < json_array_size(details); k++) {
         const json_t *detail = json_array_get(details, k);
-        const char *field = text_of(detail, "field");
+        const char *field = reply_text(detail, "field");
         for (size_t i = 0; i < sizeof(issue_rows) / sizeof(issue_rows[0]); i++) {
             const struct issue_row *row = &issue_rows[i];
             bool is_about_card =
                 strcmp(row->issue, "VALIDATION_ERROR") != 0 || (field && strstr(field, "/card/number"));
-            if (is_about_card && is_text(detail, "issue", row->issue))
+            if (is_about_card && reply_is(detail, "issue", row->issue))
                 return row;
         }
     }
@@ -364,7 +353,8 @@ static void read_error(const struct connector_step *step, const struct connector
     unsigned status = answer->status >= 500 ? 500 : answer->status;
     const struct issue_row *issue = find_issue(step, root);
     connector_bad_answer(step, verdict);
-    if (status == 404 && step->operation >= CONNECTOR_STATUS && is_text(root, "name", "RESOURCE_NOT_FOUND")) {
+    if (status == 404 && step->operation >= CONNECTOR_STATUS &&
+        reply_is(root, "name", "RESOURCE_NOT_FOUND")) {
         connector_verdict_set(verdict, GATEWAY_DONE, ORDER_UNKNOWN_TO_GATEWAY, REASON_NONE);
         return;
     }
@@ -373,7 +363,7 @@ static void read_error(const struct connector_step *step, const struct connector
         return;
     }
     /* A 4xx without a body of PayPal's came from some box on the way; only its "not now" and "who are you" count. */
-    if (!text_of(root, "name") && status != 500 && status != 429 && status != 401)
+    if (!reply_text(root, "name") && status != 500 && status != 429 && status != 401)
         return;
     for (size_t i = 0; i < sizeof(status_rows) / sizeof(status_rows[0]); i++) {
         const struct status_row *row = &status_rows[i];
@@ -390,9 +380,7 @@ static void read_error(const struct connector_step *step, const struct connector
 static void paypal_read(const struct connector_step *step, const struct connector_answer *answer,
                         struct connector_verdict *verdict)
 {
-    json_error_t ignored;
-    json_t *root =
-        json_loadb((const char *)answer->body, answer->body_length, JSON_REJECT_DUPLICATES, &ignored);
+    json_t *root = reply_parse(answer);
     bool is_done = answer->status == 200 || answer->status == 201;
     if (!is_done)
         read_error(step, answer, root, verdict);
@@ -401,15 +389,12 @@ static void paypal_read(const struct connector_step *step, const struct connecto
     else
         read_order(step, root, verdict);
     json_decref(root);
-    wipe(&ignored, sizeof(ignored));
 }
 
 static bool paypal_read_login(const struct connector_answer *answer, struct connector_access *access)
 {
-    json_error_t ignored;
-    json_t *root =
-        json_loadb((const char *)answer->body, answer->body_length, JSON_REJECT_DUPLICATES, &ignored);
-    const char *token = text_of(root, "access_token");
+    json_t *root = reply_parse(answer);
+    const char *token = reply_text(root, "access_token");
     json_int_t valid_s = json_integer_value(json_object_get(root, "expires_in"));
     bool is_access = answer->status == 200 && token && strlen(token) < sizeof(access->text) && valid_s > 0;
     if (is_access) {
@@ -417,7 +402,6 @@ static bool paypal_read_login(const struct connector_answer *answer, struct conn
         access->valid_s = valid_s < 86400 ? (unsigned)valid_s : 86400;
     }
     json_decref(root);
-    wipe(&ignored, sizeof(ignored));
     return is_access;
 }
 

@@ -134,7 +134,8 @@ static void judge_transport(const struct step *step, const struct http_answer *a
     enum connector_operation operation = step->what.operation;
     bool is_harmless = operation == CONNECTOR_TOKENISE || operation == CONNECTOR_CREATE;
     enum gateway_reason reason = transport_rows[answer->result].reason;
-    bool is_safe = step->steps->settings.connector->is_replay_safe || operation == CONNECTOR_STATUS;
+    bool is_safe = step->steps->settings.connector->is_replay_safe || operation == CONNECTOR_STATUS ||
+                   operation == CONNECTOR_TOKENISE; /* a second token costs nothing */
     bool may_repeat = transport_rows[answer->result].may_repeat;
     if (answer->is_sent && (!is_safe || (operation == CONNECTOR_CONFIRM && answer->result == HTTP_TIMED_OUT)))
         may_repeat = false;
@@ -198,6 +199,11 @@ static void step_go_on(struct step *step, const struct connector_verdict *verdic
         step->is_logged_in_again = true;
         secret_wipe(step->steps->access);
         step_try(step);
+        return;
+    }
+    bool may_be_done = verdict->outcome == GATEWAY_NO_ANSWER && step->what.operation == CONNECTOR_CONFIRM;
+    if (may_be_done && !step->steps->settings.connector->is_replay_safe) {
+        step_finish(step, verdict); /* whatever the connector thinks of it */
         return;
     }
     if (verdict->again == CONNECTOR_AGAIN && !step->is_orphan &&

@@ -3,9 +3,9 @@
 #include "base/log.h"
 #include "gateway/form.h"
 #include "gateway/money.h"
+#include "gateway/reply_json.h"
 
 #include <ctype.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -227,21 +227,10 @@ static const struct {
     {"succeeded", ORDER_SUCCEEDED},
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    return json_string_value(json_object_get(object, key));
-}
-
-static bool is_text(const json_t *object, const char *key, const char *expected)
-{
-    const char *text = text_of(object, key);
-    return text && strcmp(text, expected) == 0;
-}
-
 static enum gateway_reason card_reason(const json_t *error)
 {
-    const char *code = text_of(error, "code");
-    const char *decline_code = text_of(error, "decline_code");
+    const char *code = reply_text(error, "code");
+    const char *decline_code = reply_text(error, "decline_code");
     const struct card_row *row = card_rows;
     for (;; row++) {
         bool fits_code = !row->code || (code && strcmp(row->code, code) == 0);
@@ -259,14 +248,14 @@ static enum gateway_order_state intent_state(const struct connector_step *step, 
     lower_currency(step, currency);
     const json_t *amount = json_object_get(intent, "amount");
     const json_t *received = json_object_get(intent, "amount_received");
-    if (!is_text(intent, "object", "payment_intent") || !is_text(intent, "currency", currency))
+    if (!reply_is(intent, "object", "payment_intent") || !reply_is(intent, "currency", currency))
         return ORDER_NONE;
     if (!json_is_integer(amount) || json_integer_value(amount) != step->amount_minor)
         return ORDER_NONE;
-    if (step->operation != CONNECTOR_CREATE && !is_text(intent, "id", step->order_ref))
+    if (step->operation != CONNECTOR_CREATE && !reply_is(intent, "id", step->order_ref))
         return ORDER_NONE;
     for (size_t i = 0; i < sizeof(intent_rows) / sizeof(intent_rows[0]); i++) {
-        if (!is_text(intent, "status", intent_rows[i].status))
+        if (!reply_is(intent, "status", intent_rows[i].status))
             continue;
         bool is_paid = intent_rows[i].state == ORDER_SUCCEEDED;
         if (is_paid && json_is_integer(received) && json_integer_value(received) != step->amount_minor)
@@ -279,8 +268,8 @@ static enum gateway_order_state intent_state(const struct connector_step *step, 
 static void read_token(const struct connector_step *step, const json_t *root,
                        struct connector_verdict *verdict)
 {
-    if (!is_text(root, "object", "payment_method") || !is_text(root, "type", "card") ||
-        !connector_take_id(text_of(root, "id"), "pm_", verdict->token, sizeof(verdict->token)))
+    if (!reply_is(root, "object", "payment_method") || !reply_is(root, "type", "card") ||
+        !connector_take_id(reply_text(root, "id"), "pm_", verdict->token, sizeof(verdict->token)))
         connector_bad_answer(step, verdict);
 }
 
@@ -289,7 +278,7 @@ static void read_created(const struct connector_step *step, const json_t *root,
 {
     verdict->order_state = intent_state(step, root);
     if (verdict->order_state != ORDER_OPEN ||
-        !connector_take_id(text_of(root, "id"), "pi_", verdict->order_ref, sizeof(verdict->order_ref)))
+        !connector_take_id(reply_text(root, "id"), "pi_", verdict->order_ref, sizeof(verdict->order_ref)))
         connector_bad_answer(step, verdict);
 }
 
@@ -309,9 +298,9 @@ static void read_confirmed(const struct connector_step *step, const json_t *root
     case ORDER_OPEN:
         verdict->outcome = GATEWAY_DECLINED;
         verdict->reason = json_is_object(error) ? card_reason(error) : REASON_DECLINED;
-        if (is_text(root, "status", "requires_action"))
+        if (reply_is(root, "status", "requires_action"))
             verdict->reason = REASON_NEEDS_AUTHENTICATION;
-        if (!is_text(root, "status", "requires_confirmation"))
+        if (!reply_is(root, "status", "requires_confirmation"))
             return;
         break; /* confirmed, and yet not: ask */
     default:
@@ -331,7 +320,7 @@ static void read_state(const struct connector_step *step, const json_t *root,
     }
     if (verdict->order_state == ORDER_OPEN && json_is_object(error))
         verdict->reason = card_reason(error);
-    if (is_text(root, "status", "requires_action"))
+    if (reply_is(root, "status", "requires_action"))
         verdict->reason = REASON_NEEDS_AUTHENTICATION;
     if (step->operation == CONNECTOR_ABANDON && verdict->order_state != ORDER_CANCELLED)
         verdict->outcome = GATEWAY_FAILED;
@@ -424,10 +413,10 @@ static void read_error(const struct connector_step *step, const struct connector
     }
     if (is_gateway_down || answer->status == 409)
         return;
-    if (is_text(error, "type", "card_error") && answer->status == 402 &&
+    if (reply_is(error, "type", "card_error") && answer->status == 402 &&
         (step->operation == CONNECTOR_TOKENISE || step->operation == CONNECTOR_CONFIRM))
         connector_verdict_set(verdict, GATEWAY_DECLINED, ORDER_NONE, card_reason(error));
-    if (answer->status == 404 && is_text(error, "code", "resource_missing") &&
+    if (answer->status == 404 && reply_is(error, "code", "resource_missing") &&
         step->operation == CONNECTOR_STATUS)
         connector_verdict_set(verdict, GATEWAY_DONE, ORDER_UNKNOWN_TO_GATEWAY, REASON_NONE);
     read_error_order(step, error, verdict);
@@ -436,9 +425,7 @@ static void read_error(const struct connector_step *step, const struct connector
 static void stripe_read(const struct connector_step *step, const struct connector_answer *answer,
                         struct connector_verdict *verdict)
 {
-    json_error_t ignored;
-    json_t *root =
-        json_loadb((const char *)answer->body, answer->body_length, JSON_REJECT_DUPLICATES, &ignored);
+    json_t *root = reply_parse(answer);
     if (answer->status == 200 || answer->status == 201) {
         if (json_is_object(root))
             read_done(step, root, verdict);
@@ -448,7 +435,6 @@ static void stripe_read(const struct connector_step *step, const struct connecto
         read_error(step, answer, root, verdict);
     }
     json_decref(root);
-    wipe(&ignored, sizeof(ignored)); /* it quotes the place it stumbled over */
 }
 
 static bool stripe_key_is_live(const uint8_t *key, size_t length)
