@@ -321,12 +321,16 @@ static void a_restarted_vault_shows_the_lost_capture_and_lets_it_be_cancelled(vo
     assert_int_equal(stage_say_key(stage, STAGE_CAPTURE, STAGE_CALL, 9, 4), OK); /* dropped */
     assert_false(stage_expect(stage, DISPATCH_PROXY, PROXY_DISARM, &m));         /* still masked */
     assert_int_equal(stage_say_cancel(stage, STAGE_CAPTURE, STAGE_CALL), OK);
-    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
-    assert_int_equal(m.store.state, CAPTURE_CANCELLED);
-    assert_true(m.store.store_number > 1000); /* not one of the earlier life */
-    stage_say_stored(stage, STAGE_CAPTURE, m.store.store_number, true);
+    assert_int_equal(stage_read(stage, DISPATCH_DESK, &m), OK);
+    assert_int_equal(m.progress.state, CAPTURE_CANCELLED);
+    assert_int_equal(stage_read(stage, DISPATCH_DESK, &m),
+                     ERR_EMPTY); /* no result: it may have ended before */
     assert_true(stage_expect(stage, DISPATCH_PROXY, PROXY_DISARM, &m));
     assert_int_equal(m.disarm.capture_id, STAGE_CAPTURE);
+    assert_int_equal(stage_say_reconcile(stage, STAGE_CAPTURE, 1, ""), OK); /* crossed the CANCEL */
+    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
+    assert_int_equal(m.store.state, CAPTURE_FAILED);
+    assert_true(m.store.store_number > 1000); /* not one of the earlier life */
 }
 
 static void a_cancel_of_an_unknown_capture_names_the_call(void **state)
@@ -335,7 +339,6 @@ static void a_cancel_of_an_unknown_capture_names_the_call(void **state)
     union stage_message m;
     assert_int_equal(stage_say_cancel(stage, STAGE_CAPTURE, 0), ERR_RANGE);
     assert_int_equal(stage_say_cancel(stage, STAGE_CAPTURE, STAGE_CALL), OK);
-    stage_answer_store(stage);
     assert_true(stage_expect(stage, DISPATCH_PROXY, PROXY_DISARM, &m));
     assert_int_equal(m.header.subject, STAGE_CALL);
 }
@@ -347,12 +350,10 @@ static void a_stray_cancel_cannot_lift_the_mask_of_a_live_capture(void **state)
     stage_reach(stage, PAYMENT_COLLECTING);
     stage_flush(stage);
     assert_int_equal(stage_say_cancel(stage, 77, STAGE_CALL), OK);
-    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
     stage_down(stage, DISPATCH_PROXY);
     stage_up(stage, DISPATCH_PROXY);
     assert_int_equal(stage_read(stage, DISPATCH_PROXY, &m), OK);
     assert_int_equal(m.arm.capture_id, STAGE_CAPTURE);
-    assert_int_equal(stage_say_stored(stage, 77, 1, true), OK);
     assert_int_equal(stage_read(stage, DISPATCH_PROXY, &m), ERR_EMPTY); /* no ARM, no DISARM for it */
     stage_keys(stage, STAGE_CARD);
     assert_int_equal(last_progress(stage).fields[CARD_NUMBER].is_valid, 1);
@@ -367,9 +368,9 @@ static void a_lost_capture_is_replaced_by_opening_again_on_its_call(void **state
     assert_int_equal(stage_say_open(stage, STAGE_CAPTURE, STAGE_CALL), OK);
     assert_true(stage_expect(stage, DISPATCH_PROXY, PROXY_ARM, &m));
     assert_int_equal(m.arm.capture_id, STAGE_CAPTURE);
-    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
+    assert_int_equal(stage_read(stage, DISPATCH_DESK, &m), OK);
     assert_int_equal(m.header.subject, 77);
-    assert_int_equal(stage_say_stored(stage, 77, m.store.store_number, true), OK);
+    assert_int_equal(m.progress.state, CAPTURE_CANCELLED);
     stage_reach(stage, PAYMENT_COLLECTING);
     assert_false(stage_expect(stage, DISPATCH_PROXY, PROXY_DISARM, &m));  /* the leg is the new one's */
     assert_int_equal(stage_say_open(stage, 78, STAGE_CALL), ERR_REFUSED); /* one live capture per call */
@@ -638,9 +639,6 @@ static void the_table_fills_and_empties(void **state)
     assert_int_equal(stage_say_armed(stage, 5000, 5000, true, false), ERR_FULL);
     assert_int_equal(stage_say_open(stage, 5001, 5001), ERR_FULL);
     assert_int_equal(stage_say_cancel(stage, 7, 7), OK);
-    union stage_message m;
-    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
-    assert_int_equal(stage_say_stored(stage, 7, m.store.store_number, true), OK);
     assert_int_equal(stage_say_open(stage, 5001, 5001), OK); /* takes the ended one's place */
     assert_null(captures_find(dispatch_captures(stage->dispatch), 7));
 }
@@ -684,7 +682,7 @@ static void draining_takes_nothing_new(void **state)
 #define ALL     ((1ULL << PAYMENT_STATES) - 1)
 #define STORING                                                                                              \
     (S(STORING_INTENT) | S(STORING_ORDER) | S(STORING_APPROVED) | S(STORING_DECLINED) |                      \
-     S(STORING_CANCELLED) | S(STORING_FAILED) | S(LOST_STORING))
+     S(STORING_CANCELLED) | S(STORING_FAILED))
 
 static enum err put_digit(struct stage *s)
 {
@@ -788,9 +786,8 @@ static const struct {
          S(STORING_CANCELLED) | S(UNKNOWN) | S(UNKNOWN_ASKED) | S(UNKNOWN_SETTLING) | S(LOST)},
     {"STORED", put_stored, DISPATCH_DESK, STORING},
     {"STORED stale", put_stored_stale, DISPATCH_DESK, 0},
-    {"RECONCILE", put_reconcile, DISPATCH_DESK, S(NONE) | S(LOST) | S(LOST_STORING) | S(LOST_CANCELLED)},
-    {"RECONCILE blank", put_reconcile_blank, DISPATCH_DESK,
-     S(NONE) | S(LOST) | S(LOST_STORING) | S(LOST_CANCELLED)},
+    {"RECONCILE", put_reconcile, DISPATCH_DESK, S(NONE) | S(LOST) | S(LOST_CANCELLED)},
+    {"RECONCILE blank", put_reconcile_blank, DISPATCH_DESK, S(NONE) | S(LOST) | S(LOST_CANCELLED)},
     {"SYNC", stage_say_sync, DISPATCH_DESK, ALL},
     {"REPLY TOKENISE", put_reply_tokenise, DISPATCH_GATEWAY, S(TOKENISING)},
     {"REPLY CREATE", put_reply_create, DISPATCH_GATEWAY, S(CREATING) | S(CREATING_CANCELLED)},

@@ -177,6 +177,8 @@ static const char *check_arrival(unsigned ghost, enum payment_state from, const 
         return "keys are taken from a leg that is not masked";
     if (is_storing_result(to) && from != to && !(step->actions & ACTION_STORE_RESULT))
         return "an end without STORE_RESULT";
+    if (to == PAYMENT_LOST_CANCELLED) /* no result: the vault does not know it */
+        return step->actions & ACTION_STORE_RESULT ? "a result of what nobody here knows" : NULL;
     if (is_known_end(to) && from != to && !is_storing_result(from))
         return "an end that was not stored";
     if (is_known_end(to) && from != to && !(step->actions & ACTION_DISARM))
@@ -382,6 +384,8 @@ static const struct {
      {1ULL << PAYMENT_VERIFYING, EVENT_STATUS_OPEN, PAYMENT_STORING_FAILED, 0, ACTION_STORE_RESULT}},
     {"an end without a stored result",
      {1ULL << PAYMENT_VERIFYING, EVENT_STATUS_SUCCEEDED, PAYMENT_APPROVED, 0, ACTION_DISARM}},
+    {"a lost capture called cancelled, though it may have been paid",
+     {1ULL << PAYMENT_LOST, EVENT_CANCEL, PAYMENT_LOST_CANCELLED, 0, ACTION_STORE_RESULT | ACTION_DISARM}},
     {"an end that leaves the leg masked",
      {1ULL << PAYMENT_STORING_FAILED, EVENT_STORED, PAYMENT_FAILED, 0, 0}},
     {"another card asked of a caller who hung up",

@@ -232,8 +232,9 @@ static void desk_store(struct sim *sim, const struct capture_store_msg *store)
     } else if (store->kind == STORE_ORDER && sim->plant != PLANT_FORGETFUL_DESK) {
         memcpy(pay->order_ref, store->order_ref, sizeof(pay->order_ref));
         pay->was_order_durable[store->attempt % ATTEMPTS] = true;
-    } else if (store->kind == STORE_RESULT && !pay->has_result) {
-        pay->has_result = true; /* the first end is the end */
+    } else if (store->kind == STORE_RESULT) {
+        must(sim, !pay->has_result || pay->result == store->state, "a stored end is changed");
+        pay->has_result = true;
         pay->has_intent = false;
         pay->result = store->state;
     }
@@ -258,6 +259,10 @@ static void desk_watch(struct sim *sim, const struct capture_progress_msg *progr
     }
     if (progress->state == CAPTURE_LOST && !pay->has_intent)
         desk_say_cancel(sim, pay);
+    if (progress->state == CAPTURE_CANCELLED && !pay->has_result && !pay->has_intent) {
+        pay->has_result = true; /* of a lost one there is no STORE */
+        pay->result = CAPTURE_CANCELLED;
+    }
 }
 
 static void desk_hear(struct sim *sim, const union stage_message *m)

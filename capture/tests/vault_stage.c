@@ -387,13 +387,10 @@ void stage_reach(struct stage *stage, enum payment_state state)
             reply(stage, GATEWAY_STATUS, GATEWAY_DONE, ORDER_OPEN);
         break;
     case PAYMENT_LOST:
-    case PAYMENT_LOST_STORING:
     case PAYMENT_LOST_CANCELLED:
         say_ok(stage_say_armed(stage, STAGE_CAPTURE, STAGE_CALL, true, false));
         if (state != PAYMENT_LOST)
             say_cancel(stage);
-        if (state == PAYMENT_LOST_CANCELLED)
-            stored(stage);
         break;
     default:
         straight_to(stage, state);

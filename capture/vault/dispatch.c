@@ -743,8 +743,8 @@ static const struct msg_permit desk_permits[] = {
          IN(STORING_ORDER) | IN(VERIFYING) | IN(STORING_RESULT) | IN(UNKNOWN) | IN(LOST) | MSG_NO_SUBJECT,
      cancel_h, "CANCEL"},
     {CAPTURE_STORED, sizeof(struct capture_stored_msg), KNOWN, stored_h, "STORED"},
-    {CAPTURE_RECONCILE, sizeof(struct capture_reconcile_msg),
-     IN(LOST) | IN(STORING_RESULT) | IN(CANCELLED) | MSG_NO_SUBJECT, reconcile_h, "RECONCILE"},
+    {CAPTURE_RECONCILE, sizeof(struct capture_reconcile_msg), IN(LOST) | IN(CANCELLED) | MSG_NO_SUBJECT,
+     reconcile_h, "RECONCILE"},
     {CAPTURE_SYNC, sizeof(struct capture_sync_msg), KNOWN | MSG_NO_SUBJECT, sync_h, "SYNC"},
 };
 

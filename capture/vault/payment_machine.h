@@ -51,8 +51,7 @@ enum payment_state {
     PAYMENT_UNKNOWN_ASKED,
     PAYMENT_UNKNOWN_SETTLING,
     PAYMENT_LOST,
-    PAYMENT_LOST_STORING, /* cancelled by the desk; a RECONCILE may still come */
-    PAYMENT_LOST_CANCELLED,
+    PAYMENT_LOST_CANCELLED, /* the leg was given back; a RECONCILE may still come */
     PAYMENT_STATES
 };
 
