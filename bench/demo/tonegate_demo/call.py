@@ -10,7 +10,7 @@ from .phones import Agent, Caller, Recorder
 from .processes import DemoError
 
 FIELDS = ("number", "expiry", "cvv")
-TEST_PREFIX = "400000"  # no issuer's: numbers of test cards begin so
+TEST_PREFIX = "4000"  # no issuer's: numbers of test cards begin so
 
 
 def luhn_digit(digits):
@@ -31,13 +31,24 @@ class Card:
     @classmethod
     def fresh(cls):
         """A number nobody has, new in every run: what a scan finds is of this run."""
-        body = TEST_PREFIX + "".join(random.choice("0123456789") for _ in range(9))
+        body = TEST_PREFIX + "".join(random.choice("123456789") for _ in range(11))
         year = time.localtime().tm_year % 100 + 3
         return cls(body + luhn_digit(body), f"{random.randrange(1, 13):02d}{year:02d}",
                    "".join(random.choice("0123456789") for _ in range(3)))
 
     def keys(self, field):
         return getattr(self, field)
+
+    @property
+    def is_plain(self):
+        """Half of it zeros: as bytes or as an integer such a number is in any memory, by chance."""
+        return "000000" in self.number
+
+    @property
+    def is_varied(self):
+        """Every ten digits of it are a find by themselves."""
+        windows = [self.number[at:at + 10] for at in range(len(self.number) - 9)]
+        return bool(windows) and all(len(set(window)) >= 4 for window in windows)
 
 
 @dataclasses.dataclass

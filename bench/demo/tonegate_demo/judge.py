@@ -52,8 +52,8 @@ def memory(service, card, moment, allowed=()):
     pids = {pid: role for role, pid in service.roles().items()}
     pids[service.service.child.pid] = "supervisor"
     text = f"card {card.number}\nexpiry {card.expiry}\ncvv {card.cvv}\n"
-    report, _ = run_json([service.program("tonegate-memscan"), "--json", "--partial", "8", *pids], good=(0, 1),
-                         input_text=text)
+    report, _ = run_json([service.program("tonegate-memscan"), "--json",
+                          *(("--partial", "10") if card.is_varied else ()), *pids], good=(0, 1), input_text=text)
     return [{"moment": moment, "role": pids[one["pid"]], "megabytes": one["bytes_scanned"] / 1e6,
              "hidden_kilobytes": one["bytes_hidden"] / 1e3, "finds": one["finds"], "classes": one["classes"],
              "places": one["places"], "is_allowed": pids[one["pid"]] in allowed} for one in report["processes"]]
