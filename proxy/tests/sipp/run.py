@@ -252,10 +252,16 @@ def run_with_service(options, folder):
             options.tonegate = (GATEWAY, service.sip_port)
             options.carrier = (CARRIER, service.carrier_port)
             options.contact_centre = (CENTRE, service.agent_port)
-            return run_all(options, folder, service)
+            code = run_all(options, folder, service)
     except DemoError as error:
         print("FAIL   the service did not run: %s" % error)
         return 1
+    log = (folder / "service" / "tonegate.log").read_text(errors="replace")
+    for sign in ("ERROR: AddressSanitizer", "runtime error:", "WARNING: ThreadSanitizer", "assertion"):
+        if sign in log:
+            print("FAIL   the service's log says: %s" % sign)
+            code = 1
+    return code
 
 
 def run_all(options, folder, service=None):
