@@ -14,6 +14,7 @@ static struct face {
 } faces[FACES];
 static int point = -1;
 static int count;
+static int syncs;
 
 static const sqlite3_io_methods *real_of(const sqlite3_file *file)
 {
@@ -32,7 +33,10 @@ static int fail_write(sqlite3_file *file, const void *bytes, int length, sqlite3
 
 static int fail_sync(sqlite3_file *file, int flags)
 {
-    return is_failing() ? SQLITE_IOERR_FSYNC : real_of(file)->xSync(file, flags);
+    if (is_failing())
+        return SQLITE_IOERR_FSYNC;
+    syncs++;
+    return real_of(file)->xSync(file, flags);
 }
 
 static int fail_truncate(sqlite3_file *file, sqlite3_int64 size)
@@ -74,9 +78,10 @@ void store_faults_after(int operations)
 {
     point = operations;
     count = 0;
+    syncs = 0;
 }
 
-int store_faults_count(void)
+int store_faults_syncs(void)
 {
-    return count;
+    return syncs;
 }

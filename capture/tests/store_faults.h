@@ -8,7 +8,7 @@
 void store_faults_register(void);
 /* The next `point` operations succeed, then all fail. Negative: none fails. */
 void store_faults_after(int point);
-/* Operations since then. */
-int store_faults_count(void);
+/* Syncs that reached the disk since then. */
+int store_faults_syncs(void);
 
 #endif

@@ -1,4 +1,5 @@
 /* The whole desk from outside, in a process of its own behind its wall: API, event streams, links, restarts. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "capture/tests/desk_harness.h"
 
@@ -487,14 +488,20 @@ static void a_stream_gives_the_state_then_every_change_and_resumes(void **state)
     next_named(&stream, "snapshot_end", event_id, &data);
     json_decref(data);
     struct capture_progress_msg progress = harness_progress(&open, CAPTURE_COLLECTING);
-    for (int keys = 1; keys <= 3; keys++) {
+    int64_t slowest_ns = 0;
+    for (int keys = 1; keys <= 19; keys++) {
         progress.fields[CARD_NUMBER].key_count = (uint8_t)keys;
+        struct mono_time sent_at = mono_now();
         harness_send(harness->vault_fd, &progress);
         next_named(&stream, "capture", event_id, &data);
+        int64_t took_ns = mono_now().ns - sent_at.ns;
+        slowest_ns = took_ns > slowest_ns ? took_ns : slowest_ns;
         json_t *number = json_object_get(json_object_get(data, "fields"), "number");
         assert_int_equal(json_integer_value(json_object_get(number, "keys")), keys);
         json_decref(data);
     }
+    print_message("slowest of 19 keys from vault to page: %.2f ms\n", (double)slowest_ns / 1e6);
+    assert_true(slowest_ns < 150 * NS_PER_MS); /* requirement A1 */
     harness_stream_close(&stream);
     snprintf(header, sizeof(header), "Last-Event-ID: %s\r\n", event_id);
     harness_stream_open(harness, "/v1/events", header, &stream);
@@ -599,6 +606,10 @@ static void a_vault_that_restarted_is_asked_about_open_intents_and_the_rest_ends
     struct capture_store_msg store = harness_store(&open[0], STORE_INTENT, 1);
     assert_true(store_is_durable(harness, &store));
     store = harness_store(&open[0], STORE_ORDER, 2);
+    strcpy(store.order_ref, "pi_77");
+    assert_true(store_is_durable(harness, &store));
+    store = harness_store(&open[0], STORE_RESULT, 1); /* a number the next vault will use too */
+    store.state = CAPTURE_UNKNOWN;
     strcpy(store.order_ref, "pi_77");
     assert_true(store_is_durable(harness, &store));
     harness_link_cut(harness, ROLE_VAULT);

@@ -281,6 +281,22 @@ static void a_disk_that_fails_at_any_point_keeps_all_that_was_promised(void **st
     assert_true(points > 10 && points < 500);
 }
 
+static void nothing_is_promised_before_the_disk_was_asked_to_keep_it(void **state)
+{
+    static const enum capture_store_kind kinds[] = {STORE_INTENT, STORE_ORDER, STORE_RESULT};
+    (void)state;
+    struct store *store = open_store(STORE_FAULTS_VFS);
+    store_faults_after(-1);
+    insert(store, CAPTURE, "");
+    assert_true(store_faults_syncs() > 0);
+    for (int i = 0; i < 3; i++) {
+        store_faults_after(-1);
+        assert_int_equal(keep(store, CAPTURE, kinds[i], 1, CAPTURE_APPROVED), OK);
+        assert_true(store_faults_syncs() > 0);
+    }
+    store_close(store);
+}
+
 static void a_disk_that_fails_while_opening_is_an_error_and_no_ruin(void **state)
 {
     int points = 0;
@@ -312,6 +328,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(lists_are_paged_newest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(files_that_are_not_ours_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_disk_that_fails_at_any_point_keeps_all_that_was_promised, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_promised_before_the_disk_was_asked_to_keep_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_disk_that_fails_while_opening_is_an_error_and_no_ruin, setup,
                                         teardown),
