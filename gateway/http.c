@@ -274,14 +274,15 @@ static void socket_ready(evutil_socket_t fd, short what, void *owner)
     turn(owner, fd, action);
 }
 
+/* A callback that fails makes curl give the whole multi handle up, with no word to those who wait. When there is no
+ * memory for one event the role had better die: it is restarted, and the vault knows what that means. */
 static int timer_wanted_h(CURLM *multi, long timeout_ms, void *owner)
 {
     struct http_client *client = owner;
     (void)multi;
-    if (timeout_ms < 0)
-        return event_del(client->timer);
     struct timeval after = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    return event_add(client->timer, &after);
+    ASSERT((timeout_ms < 0 ? event_del(client->timer) : event_add(client->timer, &after)) == 0);
+    return 0;
 }
 
 static int socket_wanted_h(CURL *easy, curl_socket_t socket, int what, void *owner, void *watched)
@@ -297,11 +298,7 @@ static int socket_wanted_h(CURL *easy, curl_socket_t socket, int what, void *own
         return 0;
     short wanted = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0));
     event = event_new(client->base, socket, (short)(wanted | EV_PERSIST), socket_ready, client);
-    if (!event || event_add(event, NULL) != 0) {
-        if (event)
-            event_free(event);
-        return -1;
-    }
+    ASSERT(event && event_add(event, NULL) == 0);
     curl_multi_assign(client->multi, socket, event);
     return 0;
 }
@@ -333,6 +330,11 @@ enum err http_client_new(struct http_client **out, struct event_base *base, cons
     client->multi = curl_multi_init();
     client->timer = evtimer_new(base, timer_fired, client);
     if (!client->multi || !client->timer) {
+        http_client_free(client);
+        return ERR_MEMORY;
+    }
+    struct timeval later = {3600, 0}; /* takes its place in the base's heap now */
+    if (event_add(client->timer, &later) != 0 || event_del(client->timer) != 0) {
         http_client_free(client);
         return ERR_MEMORY;
     }

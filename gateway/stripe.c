@@ -25,8 +25,11 @@ static enum err put_headers(const struct connector_step *step, struct connector_
         err = connector_header(request, "Accept", "application/json");
     if (err || step->operation == CONNECTOR_STATUS)
         return err;
+    /* Cancelling twice is cancelling once, without a key. With one, a refusal while the payment was being processed
+     * would be replayed for a day, and the order could not be settled. */
     connector_step_key(step, key);
-    err = connector_header(request, "Idempotency-Key", key);
+    if (step->operation != CONNECTOR_ABANDON)
+        err = connector_header(request, "Idempotency-Key", key);
     if (!err)
         err = connector_header(request, "Content-Type", "application/x-www-form-urlencoded");
     return err;

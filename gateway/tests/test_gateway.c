@@ -230,6 +230,17 @@ static void answers_to_another_question_are_not_believed(void **state)
     assert_string_equal(rig.reply.order_ref, "");
 }
 
+static void cancelling_twice_is_cancelling_once(void **state)
+{
+    (void)state;
+    char token[LIMIT_TOKEN_BYTES], order[LIMIT_TOKEN_BYTES];
+    prepare(GOOD_CARD, 900, token, order);
+    rig_fault(&rig, &sandbox, "kind=lost&operation=abandon");
+    expect(ask(GATEWAY_ABANDON, 900, "", order), GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE);
+    expect(ask(GATEWAY_ABANDON, 900, "", order), GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE);
+    expect(ask(GATEWAY_CONFIRM, 900, token, order), GATEWAY_FAILED, ORDER_CANCELLED, REASON_CONFIGURATION);
+}
+
 static void a_paid_order_cannot_be_abandoned_and_says_so(void **state)
 {
     (void)state;
@@ -381,6 +392,51 @@ static void when_the_vault_dies_cards_go_and_a_question_does_not_overtake_the_ch
     assert_int_equal(rig.reply_count, before + 1); /* the orphan's own reply was not sent */
 }
 
+/* --- memory that runs out --- */
+
+/* The n-th allocation of beginning a step fails, and all after it: the vault is told, and no digit stays. */
+static void a_failing_allocation_is_told_and_leaves_no_digit(void **state)
+{
+    (void)state;
+    unsigned done = 0;
+    unsigned failed = 0;
+    for (long n = 0; done < 3 && n < 2000; n++) {
+        struct gateway_tokenise_msg message = rig_tokenise(++next_capture, 1, GOOD_CARD);
+        wipe_heap_fail_after(n);
+        enum err err = steps_take(rig.link.steps, &message.header);
+        wipe_heap_fail_after(-1);
+        assert_int_equal(err, OK);
+        const struct gateway_reply_msg *reply = rig_wait(&rig);
+        assert_true(reply->outcome == GATEWAY_DONE || reply->outcome == GATEWAY_UNAVAILABLE);
+        done += reply->outcome == GATEWAY_DONE;
+        failed += reply->outcome != GATEWAY_DONE;
+        assert_int_equal(wipe_heap_count_pattern(GOOD_CARD, 16), 0);
+    }
+    assert_int_equal(done, 3); /* so many allocations that none failed any more */
+    assert_true(failed > 5);
+}
+
+static void an_answer_that_cannot_be_parsed_for_want_of_memory_is_not_believed(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"id\":\"pi_x\",\"object\":\"payment_intent\",\"amount\":100,\"currency\":\"usd\","
+        "\"status\":\"succeeded\"}";
+    const struct connector_step step = {
+        .operation = CONNECTOR_CONFIRM, .amount_minor = 100, .currency = "USD", .order_ref = "pi_x"};
+    const struct connector_answer answer = {200, (const uint8_t *)body, sizeof(body) - 1, ""};
+    struct connector_verdict verdict = {.outcome = GATEWAY_NO_ANSWER};
+    struct wipe_heap_usage before = wipe_heap_usage();
+    for (long n = 0; n < 200 && verdict.outcome != GATEWAY_DONE; n++) {
+        wipe_heap_fail_after(n);
+        connector_find("stripe")->read(&step, &answer, &verdict);
+        wipe_heap_fail_after(-1);
+        assert_true(verdict.outcome == GATEWAY_DONE || verdict.reason == REASON_BAD_ANSWER);
+        assert_int_equal(wipe_heap_usage().block_count, before.block_count);
+    }
+    assert_int_equal(verdict.order_state, ORDER_SUCCEEDED);
+}
+
 /* --- the card in memory --- */
 
 static void no_digit_stays_on_the_heap(void **state)
@@ -441,6 +497,7 @@ int main(void)
         WITH_RIG(retries_end_and_4xx_is_never_tried_again),
         WITH_RIG(a_confirmation_that_times_out_is_asked_about_not_repeated),
         WITH_RIG(answers_to_another_question_are_not_believed),
+        WITH_RIG(cancelling_twice_is_cancelling_once),
         WITH_RIG(a_paid_order_cannot_be_abandoned_and_says_so),
         WITH_RIG(an_order_nobody_knows_is_told_so),
         WITH_RIG(what_the_gateway_could_not_take_is_not_sent),
@@ -450,6 +507,8 @@ int main(void)
         WITH_RIG(a_second_step_of_a_capture_waits_its_turn_by_being_refused),
         WITH_RIG(as_many_steps_as_the_limit_run_at_once_and_one_more_is_told),
         WITH_RIG(when_the_vault_dies_cards_go_and_a_question_does_not_overtake_the_charge),
+        WITH_RIG(a_failing_allocation_is_told_and_leaves_no_digit),
+        cmocka_unit_test(an_answer_that_cannot_be_parsed_for_want_of_memory_is_not_believed),
         WITH_RIG(no_digit_stays_on_the_heap),
         WITH_RIG(the_upload_buffer_is_wiped_while_the_answer_is_awaited),
         cmocka_unit_test(nothing_logged_holds_a_digit_run),

@@ -92,6 +92,7 @@ static void each_step_is_said_as_the_reference_has_it(void **state)
     assert_int_equal(build(&step), OK);
     assert_string_equal(request.path, "/v1/payment_intents/pi_order/cancel");
     body_is("cancellation_reason=abandoned");
+    assert_null(strstr(request.headers, "Idempotency-Key")); /* a kept refusal must not be replayed */
 }
 
 static void what_stripe_would_refuse_is_not_built(void **state)
