@@ -159,7 +159,7 @@ static void what_could_be_a_card_number_is_seen(void **state)
         "4222222222222",    "6304-0000-0000-0000-000", "1.4242424242424242", "99994242424242424242"};
     static const char *const others[] = {"",
                                          "pi_3QxTonegateDemo",
-                                         "4242424242424241",
+                                         "4222222222223",
                                          "424242424242",
                                          "42424242a42424242",
                                          "pm_1Nv0FGQ9RKHgCVdK"};
