@@ -34,7 +34,8 @@ const char *look_class_name(enum look_class class);
 
 struct look;
 
-/* partial: 0, or report runs of so many successive digits of the number too (6 and more). ERR_MEMORY. */
+/* partial: 0, or report runs of so many successive digits of the number too (6 and more), unless they are mostly zeros or a
+ * ladder like 234567, which any memory holds. ERR_MEMORY. */
 MUST_USE enum err look_new(struct look **out, unsigned partial);
 
 /* Wipes. NULL is accepted. */

@@ -217,6 +217,35 @@ static void random_memory_gives_nothing_and_is_quick(void **unused)
     free(memory);
 }
 
+static uint64_t parts_in(const char *number, const void *memory, size_t length)
+{
+    uint8_t digits[LOOK_DIGITS_MAX];
+    size_t count = strlen(number);
+    for (size_t i = 0; i < count; i++)
+        digits[i] = (uint8_t)(number[i] - '0');
+    struct look *look;
+    uint64_t found[LOOK_CLASSES] = {0};
+    assert_int_equal(look_new(&look, 8), OK);
+    assert_int_equal(look_add(look, digits, count, true), OK);
+    look_at(look, memory, length, length, found);
+    look_free(look);
+    return found[LOOK_PARTIAL];
+}
+
+/* Test numbers begin with 400000; an integer 4 and what stands beside it must not look like one. */
+static void what_any_memory_holds_is_no_part_of_a_card(void **unused)
+{
+    (void)unused;
+    static const uint8_t integers[] = {4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
+                                       0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    static const char text[] = "40000000 00000012 0123456789 23456789";
+    assert_int_equal(parts_in("4000000012345678", integers, sizeof(integers)), 0);
+    assert_int_equal(parts_in("4000000012345678", text, sizeof(text)), 0);
+    assert_int_equal(parts_in("4000001234567899", text, sizeof(text)), 0);
+    static const char real[] = "....58371926....";
+    assert_int_equal(parts_in("4000005837192604", real, sizeof(real)), 1);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -224,6 +253,7 @@ int main(void)
         cmocka_unit_test(every_planted_form_is_found),
         cmocka_unit_test(a_clean_process_gives_nothing),
         cmocka_unit_test(a_part_is_found_when_asked_for),
+        cmocka_unit_test(what_any_memory_holds_is_no_part_of_a_card),
         cmocka_unit_test(what_cannot_be_looked_at_is_said),
         cmocka_unit_test(random_memory_gives_nothing_and_is_quick),
     };
