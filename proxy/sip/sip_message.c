@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "proxy/sip/sip_headers.h"
 
 #include <ctype.h>
 #include <malloc.h>
@@ -40,7 +41,8 @@ static void *wiping_realloc(void *memory, size_t size)
 enum err sip_message_init(void)
 {
     osip_set_allocators(malloc, wiping_realloc, wiping_free);
-    return parser_init() == 0 ? OK : ERR_MEMORY;
+    sip_headers_start();
+    return OK;
 }
 
 void sip_random_text(char *out)
