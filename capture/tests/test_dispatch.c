@@ -152,6 +152,25 @@ static void a_decline_asks_for_another_card_up_to_the_limit(void **state)
     assert_int_equal(last_progress(stage).state, CAPTURE_DECLINED);
 }
 
+static void the_reason_of_a_decline_stays_until_the_next_submit(void **state)
+{
+    struct stage *stage = *state;
+    stage_reach(stage, PAYMENT_CONFIRMING);
+    struct gateway_reply_msg reply = {.request_type = GATEWAY_CONFIRM,
+                                      .outcome = GATEWAY_DECLINED,
+                                      .order_state = ORDER_OPEN,
+                                      .reason = REASON_INSUFFICIENT_FUNDS,
+                                      .attempt = 1};
+    MSG_INIT(&reply, GATEWAY_REPLY, STAGE_CAPTURE);
+    assert_int_equal(stage_say(stage, DISPATCH_GATEWAY, &reply), OK);
+    reply_as(stage, GATEWAY_ABANDON, GATEWAY_DONE, ORDER_CANCELLED, "");
+    struct capture_progress_msg progress = last_progress(stage);
+    assert_int_equal(progress.state, CAPTURE_COLLECTING);
+    assert_int_equal(progress.gateway_reason, REASON_INSUFFICIENT_FUNDS);
+    stage_reach(stage, PAYMENT_STORING_INTENT);
+    assert_int_equal(stage_capture(stage)->gateway_reason, REASON_NONE);
+}
+
 static void a_hang_up_before_submit_cancels(void **state)
 {
     struct stage *stage = *state;
@@ -865,6 +884,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_payment_goes_the_straight_way),
         TEST(a_decline_asks_for_another_card_up_to_the_limit),
+        TEST(the_reason_of_a_decline_stays_until_the_next_submit),
         TEST(a_hang_up_before_submit_cancels),
         TEST(a_hang_up_after_confirm_goes_on_to_the_known_end),
         TEST(a_hang_up_after_confirm_ends_a_decline),

@@ -221,6 +221,7 @@ static void submit_freeze(struct capture *capture)
     if (!capture->fields)
         return;
     capture->has_submitted = true;
+    capture->gateway_reason = REASON_NONE;
     capture->brand = (uint8_t)card_fields_brand(capture->fields);
     card_fields_view(capture->fields, capture->views);
 }
@@ -715,7 +716,8 @@ static enum err reply_h(void *owner, const void *message)
         return err;
     if (reason == REASON_BAD_ANSWER)
         dispatch->counts.answers_bad++;
-    capture->gateway_reason = (uint8_t)reason;
+    if (reply->request_type != GATEWAY_ABANDON) /* tidying up is not why it went wrong */
+        capture->gateway_reason = (uint8_t)reason;
     capture->asked = 0;
     take_names(capture, reply, event);
     happen(dispatch, capture, event);
