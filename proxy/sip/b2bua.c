@@ -123,6 +123,8 @@ static void take_response(void *owner, uint64_t cookie, sip_transaction_id clien
     struct b2bua_call *call = call_of_cookie(b2bua, cookie, &relay);
     (void)client;
     if (!call) {
+        if (cookie && response && MSG_IS_STATUS_2XX(response) && sip_is(response, "INVITE"))
+            invite_stray_answer(b2bua, cookie, response);
         osip_message_free(response);
         return;
     }

@@ -148,13 +148,23 @@ void relay_free(struct relay *relay)
 /* 0 is nobody's: serials may wrap, generations may not stand at 0 together with place 0 and relay 0. */
 uint64_t relay_cookie(const struct b2bua_call *call, const struct relay *relay)
 {
-    return 1ULL << 63 | (uint64_t)call->generation << 40 | (uint64_t)call_place(call) << 24 |
-           (uint64_t)(relay - call->relays) << 16 | relay->serial;
+    return 1ULL << 63 | (uint64_t)other_side(relay->from) << 62 | (uint64_t)call->generation << 40 |
+           (uint64_t)call_place(call) << 24 | (uint64_t)(relay - call->relays) << 16 | relay->serial;
+}
+
+enum media_side cookie_side(uint64_t cookie)
+{
+    return cookie >> 62 & 1 ? MEDIA_AGENT : MEDIA_CALLER;
+}
+
+size_t cookie_place(uint64_t cookie)
+{
+    return (cookie >> 24) & 0xffff;
 }
 
 struct b2bua_call *call_of_cookie(const struct b2bua *b2bua, uint64_t cookie, struct relay **relay)
 {
-    struct b2bua_call *call = cookie >> 63 ? call_at(b2bua, (cookie >> 24) & 0xffff) : NULL;
+    struct b2bua_call *call = cookie >> 63 ? call_at(b2bua, cookie_place(cookie)) : NULL;
     size_t index = (cookie >> 16) & 0xff;
     if (!call || index >= LIMIT_CALL_RELAYS)
         return NULL;
@@ -207,6 +217,17 @@ enum err side_describe(struct b2bua_call *call, enum media_side side, struct sdp
     return OK;
 }
 
+/* RFC 3261 §21.4.13: what would have been understood. */
+static enum err add_accept(osip_message_t *response, bool is_info)
+{
+    if (!is_info)
+        return osip_message_set_accept(response, "application/sdp") == 0 ? OK : ERR_MEMORY;
+    return osip_message_set_accept(response, "application/dtmf-relay") == 0 &&
+                   osip_message_set_accept(response, "application/dtmf") == 0
+               ? OK
+               : ERR_MEMORY;
+}
+
 static enum err fill_response(struct b2bua_call *call, enum media_side side, osip_message_t *response,
                               const osip_message_t *request, const char *sdp, size_t sdp_length)
 {
@@ -220,6 +241,8 @@ static enum err fill_response(struct b2bua_call *call, enum media_side side, osi
         err = ERR_MEMORY;
     if (!err && status == 503 && osip_message_set_header(response, "Retry-After", RETRY_AFTER_S) != 0)
         err = ERR_MEMORY;
+    if (!err && status == 415)
+        err = add_accept(response, sip_is(request, "INFO"));
     if (!err && osip_message_set_header(response, "Server", SERVER_NAME) != 0)
         err = ERR_MEMORY;
     return err || !sdp ? err : add_sdp(response, sdp, sdp_length);
@@ -347,6 +370,8 @@ static bool hang_up_unanswered(struct b2bua_call *call, struct relay *relay, int
 void call_hang_up(struct b2bua_call *call, int status_for_inviter)
 {
     bool is_waiting = false;
+    if (call->state == CALL_CANCELLING)
+        return; /* on its way out; the other side's last answer is still to be acknowledged */
     for (size_t i = 0; i < LIMIT_CALL_RELAYS && call->state == CALL_CALLING; i++) {
         if (call->relays[i].is_used && call->relays[i].is_initial)
             is_waiting = hang_up_unanswered(call, &call->relays[i], status_for_inviter);

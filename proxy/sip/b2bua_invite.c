@@ -269,11 +269,11 @@ void invite_initial(struct b2bua *b2bua, enum media_side from, const struct sip_
 
 /* --- INVITE again --- */
 
-static bool has_invite(const struct b2bua_call *call)
+bool call_has_open_offer(const struct b2bua_call *call)
 {
     for (size_t i = 0; i < LIMIT_CALL_RELAYS; i++) {
         const struct relay *relay = &call->relays[i];
-        if (relay->is_used && relay->request && sip_is(relay->request, "INVITE"))
+        if (relay->is_used && relay->request && (relay->has_offer || sip_is(relay->request, "INVITE")))
             return true;
     }
     return call->sides[0].pending.is_used || call->sides[1].pending.is_used;
@@ -302,7 +302,7 @@ void invite_again(struct b2bua_call *call, enum media_side from, sip_transaction
 {
     struct relay *relay = NULL;
     int status = 0;
-    if (call->state != CALL_ANSWERED || has_invite(call))
+    if (call->state != CALL_ANSWERED || call_has_open_offer(call))
         status = 491; /* glare (RFC 3261 §14.2) */
     else if (!(relay = call_new_relay(call, from, server, request)))
         status = 500;
@@ -348,11 +348,9 @@ static enum err take_late_offer(struct b2bua_call *call, struct relay *relay, co
     return err ? err : side_describe(call, relay->from, &ours);
 }
 
-static void send_ack(struct b2bua_call *call, enum media_side side, uint32_t cseq, const char *sdp,
-                     size_t length)
+static void send_dialog_ack(struct b2bua *b2bua, const struct sip_dialog *dialog, uint32_t cseq,
+                            const char *sdp, size_t length)
 {
-    struct b2bua *b2bua = call->b2bua;
-    const struct sip_dialog *dialog = &call->sides[side].dialog;
     osip_message_t *ack = sip_dialog_ack(dialog, cseq);
     struct sip_peer peer = sip_dialog_peer(dialog, b2bua->config, b2bua->transport);
     if (ack && sdp && add_sdp(ack, sdp, length)) {
@@ -361,6 +359,29 @@ static void send_ack(struct b2bua_call *call, enum media_side side, uint32_t cse
     }
     if (ack)
         sip_transaction_ack(b2bua->transactions, &peer, ack);
+}
+
+static void send_ack(struct b2bua_call *call, enum media_side side, uint32_t cseq, const char *sdp,
+                     size_t length)
+{
+    send_dialog_ack(call->b2bua, &call->sides[side].dialog, cseq, sdp, length);
+}
+
+/* RFC 3261 §13.2.2.4: acknowledged and ended, unless it is only a late copy of the answer that a call lives by. */
+void invite_stray_answer(struct b2bua *b2bua, uint64_t cookie, const osip_message_t *response)
+{
+    struct sip_dialog dialog;
+    enum media_side side = cookie_side(cookie);
+    const struct b2bua_call *call = call_at(b2bua, cookie_place(cookie));
+    if (sip_dialog_from_answer(&dialog, response, trunk_of(side)))
+        return;
+    send_dialog_ack(b2bua, &dialog, sip_cseq(response), NULL, 0);
+    if (call && call->state == CALL_ANSWERED && sip_dialog_is_same(&call->sides[side].dialog, &dialog))
+        return;
+    osip_message_t *bye = sip_dialog_request(&dialog, "BYE");
+    struct sip_peer peer = sip_dialog_peer(&dialog, b2bua->config, b2bua->transport);
+    if (bye && sip_transaction_request(b2bua->transactions, &peer, bye, 0, NULL))
+        log_event(LOG_WARN, "BYE of a second answer could not be sent");
 }
 
 static void provisional(struct b2bua_call *call, struct relay *relay, const osip_message_t *response)
@@ -456,6 +477,10 @@ static void refuse_answer(struct b2bua_call *call, struct relay *relay, const os
 static void success(struct b2bua_call *call, struct relay *relay, const osip_message_t *response)
 {
     enum media_side to = other_side(relay->from);
+    if (relay->is_accepted && strcmp(sip_to_tag(response), call->sides[to].dialog.remote_tag) != 0) {
+        invite_stray_answer(call->b2bua, relay_cookie(call, relay), response); /* another fork's */
+        return;
+    }
     if (relay->is_accepted) { /* our ACK was lost; a late answer's ACK waits for the asker's */
         if (!relay->is_late)
             send_ack(call, to, relay->client_cseq, NULL, 0);

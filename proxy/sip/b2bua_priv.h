@@ -120,6 +120,9 @@ struct relay *call_new_relay(struct b2bua_call *call, enum media_side from, sip_
 void relay_free(struct relay *relay);
 uint64_t relay_cookie(const struct b2bua_call *call, const struct relay *relay);
 struct b2bua_call *call_of_cookie(const struct b2bua *b2bua, uint64_t cookie, struct relay **relay);
+/* What a cookie says of a call that may be gone: the side that was asked, and the place. */
+enum media_side cookie_side(uint64_t cookie);
+size_t cookie_place(uint64_t cookie);
 /* The answer to a request of that side within the call: adds Contact, Allow and SDP where they belong. Frees nothing. */
 enum err call_respond(struct b2bua_call *call, enum media_side side, sip_transaction_id server,
                       const osip_message_t *request, const osip_message_t *crossing, int status,
@@ -143,6 +146,10 @@ void invite_cancelled(struct b2bua_call *call, struct relay *relay);
 /* Reads the SDP of a message. OK with *has_sdp false when there is no body. ERR_UNSUPPORTED: another type (415). */
 enum err read_sdp(const osip_message_t *message, struct sdp *sdp, bool *has_sdp);
 int status_of(enum err err); /* of an SDP that cannot be used */
+/* An offer of either side waits for its answer, or an answer for its ACK. */
+bool call_has_open_offer(const struct b2bua_call *call);
+/* A 2xx that belongs to no INVITE of a call: another fork's, or one that came when all was over. */
+void invite_stray_answer(struct b2bua *b2bua, uint64_t cookie, const osip_message_t *response);
 
 /* --- b2bua_request.c --- */
 void request_in_call(struct b2bua_call *call, enum media_side from, sip_transaction_id server,

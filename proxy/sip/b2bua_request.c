@@ -2,6 +2,7 @@
 #include "proxy/sip/b2bua_priv.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "proxy/sip/dtmf_info.h"
 #include "proxy/sip/sip_headers.h"
 #include "proxy/sip/sip_message.h"
@@ -79,6 +80,7 @@ static struct relay *relay_or_refuse(struct b2bua_call *call, enum media_side fr
 static void take_update(struct b2bua_call *call, enum media_side from, sip_transaction_id server,
                         osip_message_t *request)
 {
+    bool is_glare = call_has_open_offer(call);
     struct relay *relay = relay_or_refuse(call, from, server, request);
     struct sdp ours;
     int status = 0;
@@ -90,8 +92,8 @@ static void take_update(struct b2bua_call *call, enum media_side from, sip_trans
         status = status_of(err);
     } else if (!relay->has_offer) {
         status = 200;
-    } else if (call->sides[0].pending.is_used || call->sides[1].pending.is_used) {
-        status = 491;
+    } else if (is_glare) {
+        status = 491; /* RFC 3311 §5.2 */
     } else if (sdp_relay_offer(&relay->offer, call->b2bua->config->media.address,
                                call->ports.rtp[other_side(from)], &ours)) {
         status = 488;
@@ -106,6 +108,18 @@ static void take_update(struct b2bua_call *call, enum media_side from, sip_trans
     call_keep(call);
 }
 
+/* True: the key must not be relayed. Only a leg that is surely not armed lets one pass; a key that an armed leg could not
+ * take is lost and said to be (the caller may press again), never relayed. */
+static bool keep_key(struct b2bua_call *call, dtmf_key key, unsigned duration_ms, int *status)
+{
+    enum err err = media_call_info_key(call->b2bua->options.media, call->id, key, duration_ms);
+    if (err == ERR_ORDER && call->capture_id == 0)
+        return false;
+    call->b2bua->counts.infos_removed++;
+    *status = err == OK || err == ERR_ORDER ? 200 : 500;
+    return true;
+}
+
 /* A key of the caller on an armed leg ends here; elsewhere it is passed on. Only the two forms of keys are known: any
  * other body could carry what we do not look for. */
 static void take_info(struct b2bua_call *call, enum media_side from, sip_transaction_id server,
@@ -115,6 +129,7 @@ static void take_info(struct b2bua_call *call, enum media_side from, sip_transac
     size_t length;
     dtmf_key key = 0;
     unsigned duration_ms = 0;
+    int status = 200;
     const char *body = sip_body(request, &length, type, sizeof(type));
     if (!body) {
         answer(call, from, server, request,
@@ -122,20 +137,18 @@ static void take_info(struct b2bua_call *call, enum media_side from, sip_transac
         return;
     }
     enum err err = dtmf_info_read(type, body, length, &key, &duration_ms);
-    if (!err && from == MEDIA_CALLER &&
-        media_call_info_key(call->b2bua->options.media, call->id, key, duration_ms) == OK) {
-        key = 0;
-        call->b2bua->counts.infos_removed++;
-        answer(call, from, server, request, 200);
+    if (!err && from == MEDIA_CALLER && keep_key(call, key, duration_ms, &status)) {
+        wipe(&key, sizeof(key));
+        answer(call, from, server, request, status);
         return;
     }
-    key = 0;
+    wipe(&key, sizeof(key));
     if (err) {
         answer(call, from, server, request, err == ERR_UNSUPPORTED ? 415 : 400);
         return;
     }
     struct relay *relay = relay_or_refuse(call, from, server, request);
-    int status = relay ? pass_on(call, relay, "INFO", type, body, length) : 0;
+    status = relay ? pass_on(call, relay, "INFO", type, body, length) : 0;
     if (status)
         relay_finish(call, relay, NULL, status, NULL, 0);
 }

@@ -113,6 +113,28 @@ enum err sip_dialog_from_response(struct sip_dialog *dialog, const osip_message_
     return err;
 }
 
+enum err sip_dialog_from_answer(struct sip_dialog *dialog, const osip_message_t *response,
+                                enum config_trunk_name trunk)
+{
+    *dialog = (struct sip_dialog){.trunk = trunk, .local_cseq = sip_cseq(response)};
+    enum err err = sip_call_id(response, dialog->call_id, sizeof(dialog->call_id));
+    if (!err)
+        err = keep_text(dialog->local_tag, sizeof(dialog->local_tag), sip_from_tag(response));
+    if (!err)
+        err = keep_party(dialog->local_party, response->from);
+    if (!err)
+        err = keep_party(dialog->remote_party, response->to);
+    if (!err)
+        err = keep_target(dialog, response);
+    return err ? err : sip_dialog_from_response(dialog, response);
+}
+
+bool sip_dialog_is_same(const struct sip_dialog *dialog, const struct sip_dialog *other)
+{
+    return strcmp(dialog->call_id, other->call_id) == 0 && strcmp(dialog->local_tag, other->local_tag) == 0 &&
+           strcmp(dialog->remote_tag, other->remote_tag) == 0;
+}
+
 enum err sip_dialog_receive(struct sip_dialog *dialog, const osip_message_t *request)
 {
     uint32_t cseq = sip_cseq(request);

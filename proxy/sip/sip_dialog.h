@@ -39,6 +39,13 @@ MUST_USE enum err sip_dialog_from_invite(struct sip_dialog *dialog, const osip_m
  * the early dialog. */
 MUST_USE enum err sip_dialog_from_response(struct sip_dialog *dialog, const osip_message_t *response);
 
+/* The dialog of a 2xx to an INVITE of ours that nothing else is known of. ERR_LENGTH, ERR_SYNTAX. */
+MUST_USE enum err sip_dialog_from_answer(struct sip_dialog *dialog, const osip_message_t *response,
+                                         enum config_trunk_name trunk);
+
+/* Same Call-ID and tags. */
+bool sip_dialog_is_same(const struct sip_dialog *dialog, const struct sip_dialog *other);
+
 /* A request of the other side within the dialog, other than ACK: its CSeq must be new. ERR_ORDER: answer 500. */
 MUST_USE enum err sip_dialog_receive(struct sip_dialog *dialog, const osip_message_t *request);
 

@@ -33,6 +33,8 @@ enum err media_call_info_key(struct media *media, uint64_t call_id, dtmf_key key
     (void)call_id;
     if (!fake_media.is_armed)
         return ERR_ORDER;
+    if (fake_media.info_error)
+        return fake_media.info_error;
     fake_media.info_keys++;
     fake_media.last_key = key;
     fake_media.last_duration_ms = duration_ms;

@@ -10,6 +10,7 @@ struct fake_media {
     int restores;
     int info_keys;
     bool is_armed;
+    enum err info_error; /* what an armed leg says to a key */
     uint64_t last_call;
     dtmf_key last_key;
     unsigned last_duration_ms;

@@ -495,6 +495,101 @@ static void hold_and_codec_change_go_through_and_glare_is_refused(void **state)
     assert_int_equal(b2bua_call_count(rig.b2bua), 1);
 }
 
+/* The answers of two forks: who answers first has the call, the other is acknowledged and ended, however often it says it. */
+static void a_second_fork_is_acknowledged_and_ended(void **state)
+{
+    (void)state;
+    struct talk caller;
+    talk_begin(&caller, CARRIER, "fork");
+    request(&caller, "INVITE", sdp_offer);
+    expect(CARRIER, "SIP/2.0 100");
+    expect(CENTRE, "INVITE");
+    char invite[sizeof(rig.message)];
+    memcpy(invite, rig.message, sizeof(invite));
+    respond(CENTRE, "180 Ringing", "first", "");
+    expect(CARRIER, "SIP/2.0 180");
+    memcpy(rig.message, invite, sizeof(invite));
+    respond(CENTRE, "183 Session Progress", "second", sdp_answer);
+    expect(CARRIER, "SIP/2.0 183");
+    memcpy(rig.message, invite, sizeof(invite));
+    respond(CENTRE, "200 OK", "first", sdp_answer);
+    expect(CARRIER, "SIP/2.0 200");
+    talk_answered(&caller);
+    request(&caller, "ACK", "");
+    expect(CENTRE, "ACK");
+    assert_non_null(strstr(rig.message, "tag=first"));
+    for (int i = 0; i < 2; i++) {
+        memcpy(rig.message, invite, sizeof(invite));
+        respond(CENTRE, "200 OK", "second", sdp_answer);
+        expect(CENTRE, "ACK");
+        assert_non_null(strstr(rig.message, "tag=second"));
+        expect(CENTRE, "BYE");
+        assert_non_null(strstr(rig.message, "tag=second"));
+        respond(CENTRE, "200 OK", "", "");
+        turn_for(5);
+    }
+    assert_int_equal(b2bua_call_count(rig.b2bua), 1);
+    request(&caller, "BYE", "");
+    expect(CARRIER, "SIP/2.0 200");
+    expect(CENTRE, "BYE");
+    assert_non_null(strstr(rig.message, "tag=first"));
+}
+
+/* The caller cancels, and then both forks answer; he says BYE for good measure. */
+static void every_fork_that_answers_a_cancelled_call_is_ended(void **state)
+{
+    (void)state;
+    struct talk caller;
+    talk_begin(&caller, CARRIER, "forks2");
+    request(&caller, "INVITE", sdp_offer);
+    expect(CARRIER, "SIP/2.0 100");
+    expect(CENTRE, "INVITE");
+    char invite[sizeof(rig.message)];
+    memcpy(invite, rig.message, sizeof(invite));
+    respond(CENTRE, "180 Ringing", "first", "");
+    expect(CARRIER, "SIP/2.0 180");
+    talk_answered(&caller);
+    request(&caller, "BYE", "");
+    expect(CARRIER, "SIP/2.0 200");
+    expect(CARRIER, "SIP/2.0 487");
+    caller.cseq++;
+    request(&caller, "BYE", "");
+    static const char *const tags[] = {"first", "second"};
+    for (int i = 0; i < 2; i++) {
+        memcpy(rig.message, invite, sizeof(invite));
+        respond(CENTRE, "200 OK", tags[i], sdp_answer);
+        int acks = 0, byes = 0;
+        for (int n = 0; n < 12 && !(acks && byes) && receive_within(CENTRE, WAIT_MS); n++) {
+            bool is_of_fork = strstr(rig.message, tags[i]) != NULL;
+            acks += is_of_fork && strncmp(rig.message, "ACK", 3) == 0;
+            byes += is_of_fork && strncmp(rig.message, "BYE", 3) == 0;
+        }
+        assert_true(acks && byes);
+    }
+    assert_int_equal(b2bua_call_count(rig.b2bua), 0);
+}
+
+static void offers_that_cross_are_refused_also_between_update_and_invite(void **state)
+{
+    (void)state;
+    struct talk caller, agent;
+    make_call(&caller, &agent, "glare");
+    request(&agent, "UPDATE", sdp_answer);
+    expect(CARRIER, "UPDATE sip:me@");
+    char update[sizeof(rig.message)];
+    memcpy(update, rig.message, sizeof(update));
+    request(&caller, "INVITE", sdp_offer);
+    expect(CARRIER, "SIP/2.0 491");
+    request(&caller, "ACK", "");
+    request(&caller, "UPDATE", sdp_offer);
+    expect(CARRIER, "SIP/2.0 491");
+    memcpy(rig.message, update, sizeof(update));
+    respond(CARRIER, "200 OK", "", sdp_offer);
+    expect(CENTRE, "SIP/2.0 200");
+    request(&caller, "UPDATE", sdp_offer); /* now it may */
+    expect(CENTRE, "UPDATE");
+}
+
 static void an_update_changes_the_description_both_ways(void **state)
 {
     (void)state;
@@ -534,6 +629,15 @@ static void an_info_key_is_kept_back_on_an_armed_leg_and_passed_on_otherwise(voi
     expect(CARRIER, "SIP/2.0 415");
     expect_silence(CENTRE, 20);
     assert_int_equal(fake_media.info_keys, 2);
+    /* A key that the armed leg could not take is refused, never passed on; nor is one on a call with a capture. */
+    fake_media.info_error = ERR_FULL;
+    request_with(&caller, "INFO", "", "application/dtmf", "8");
+    expect(CARRIER, "SIP/2.0 500");
+    fake_media.info_error = ERR_ORDER;
+    b2bua_set_capture(rig.b2bua, rig.call_id, 77);
+    request_with(&caller, "INFO", "", "application/dtmf", "9");
+    expect(CARRIER, "SIP/2.0 200");
+    expect_silence(CENTRE, 20);
     request_with(&agent, "INFO", "", "application/dtmf", "3"); /* the agent may press keys */
     expect(CARRIER, "INFO sip:me@");
 }
@@ -719,6 +823,9 @@ int main(void)
         TEST(a_cancel_reaches_the_other_side_and_crossing_answers_are_ended),
         TEST(a_late_offer_is_answered_with_the_ack),
         TEST(hold_and_codec_change_go_through_and_glare_is_refused),
+        TEST(a_second_fork_is_acknowledged_and_ended),
+        TEST(every_fork_that_answers_a_cancelled_call_is_ended),
+        TEST(offers_that_cross_are_refused_also_between_update_and_invite),
         TEST(an_update_changes_the_description_both_ways),
         TEST(an_info_key_is_kept_back_on_an_armed_leg_and_passed_on_otherwise),
         TEST(what_does_not_belong_is_refused_by_the_book),
