@@ -315,8 +315,6 @@ static enum err audit_store(struct desk *desk, const struct desk_capture *captur
 
 static void store_take(struct desk_capture *capture, const struct capture_store_msg *message)
 {
-    capture->answered_number = message->store_number;
-    capture->answered_kind = message->kind;
     if (message->kind == STORE_INTENT) {
         capture->is_end_stored = false;
         capture->stored_state = CAPTURE_STATES;
@@ -334,9 +332,6 @@ static void store_take(struct desk_capture *capture, const struct capture_store_
 
 static enum err store_keep(struct desk *desk, struct desk_capture *capture, struct capture_store_msg *message)
 {
-    if (capture && capture->answered_number == message->store_number &&
-        capture->answered_kind == message->kind)
-        return OK; /* asked again: the answer was lost, the disk has it */
     enum err err = store_is_sane(message);
     if (!err)
         err = store_fits(capture, message);
@@ -348,22 +343,40 @@ static enum err store_keep(struct desk *desk, struct desk_capture *capture, stru
     return err;
 }
 
-static enum err store_h(void *owner, const void *bytes)
+/* The same message again: its answer was lost, the disk has it. Another one under the same number is not that. */
+static bool is_answered(const struct desk_capture *capture, const struct capture_store_msg *message)
 {
-    struct desk *desk = owner;
-    struct capture_store_msg message = *(const struct capture_store_msg *)bytes;
-    struct desk_capture *capture = desk_capture_get(desk, message.header.subject);
-    enum err err = store_keep(desk, capture, &message);
-    if (!err && !capture)
-        capture = desk_capture_get(desk, message.header.subject);
-    if (!err && capture)
-        store_take(capture, &message);
-    struct capture_stored_msg answer = {.store_number = message.store_number, .is_durable = err == OK};
-    MSG_INIT(&answer, CAPTURE_STORED, message.header.subject);
+    return capture && capture->has_answered && memcmp(&capture->answered, message, sizeof(*message)) == 0;
+}
+
+static void answer_store(struct desk *desk, const struct capture_store_msg *message, bool is_durable)
+{
+    struct capture_stored_msg answer = {.store_number = message->store_number, .is_durable = is_durable};
+    MSG_INIT(&answer, CAPTURE_STORED, message->header.subject);
     enum err sent = msg_send(&desk->vault, &answer);
     if (sent)
         log_event(LOG_WARN, "the vault did not take an answer: it will ask again",
-                  LOG_ID("capture", message.header.subject), LOG_ERR("error", sent));
+                  LOG_ID("capture", message->header.subject), LOG_ERR("error", sent));
+}
+
+static enum err store_h(void *owner, const void *bytes)
+{
+    struct desk *desk = owner;
+    const struct capture_store_msg *asked = bytes;
+    struct capture_store_msg message = *asked;
+    struct desk_capture *capture = desk_capture_get(desk, message.header.subject);
+    enum err err = OK;
+    if (!is_answered(capture, asked)) {
+        err = store_keep(desk, capture, &message);
+        if (!err && !capture)
+            capture = desk_capture_get(desk, message.header.subject);
+        if (!err && capture) {
+            store_take(capture, &message);
+            capture->has_answered = true;
+            capture->answered = *asked;
+        }
+    }
+    answer_store(desk, asked, err == OK);
     return err;
 }
 
@@ -533,7 +546,7 @@ static void vault_up(struct desk *desk)
 {
     for (size_t i = 0; i < desk->model.capture_capacity; i++) {
         desk->model.captures[i].is_confirmed = false;
-        desk->model.captures[i].answered_kind = STORE_KIND_NONE; /* a new vault counts from the start */
+        desk->model.captures[i].has_answered = false; /* a new vault counts from the start */
     }
     struct capture_sync_msg sync = {0};
     MSG_INIT(&sync, CAPTURE_SYNC, 0);

@@ -94,10 +94,8 @@ struct desk_capture *desk_model_capture_put(struct desk_model *model, uint64_t i
     if (i == model->capture_capacity)
         return NULL;
     model->capture_ids[i] = id;
-    model->captures[i] = (struct desk_capture){.record.id = id,
-                                               .selected_field = CARD_FIELD_NONE,
-                                               .stored_state = CAPTURE_STATES,
-                                               .answered_kind = STORE_KIND_NONE};
+    model->captures[i] = (struct desk_capture){
+        .record.id = id, .selected_field = CARD_FIELD_NONE, .stored_state = CAPTURE_STATES};
     return &model->captures[i];
 }
 

@@ -25,18 +25,16 @@ struct desk_call {
     uint32_t keys;
 };
 
-#define STORE_KIND_NONE 0xff
-
 struct desk_capture {
     struct store_capture record; /* record.state is the live one */
     uint8_t selected_field;      /* enum card_field */
     uint8_t attempts_max;
     bool is_masked;
-    bool is_end_stored;       /* the store holds its end: */
-    uint8_t stored_state;     /* this one; CAPTURE_STATES: none yet */
-    uint32_t answered_number; /* the last STORE that was made durable on this link */
-    uint8_t answered_kind;    /* and its kind, or STORE_KIND_NONE */
-    bool is_confirmed;        /* by the present link to the vault */
+    bool is_end_stored;                /* the store holds its end: */
+    uint8_t stored_state;              /* this one; CAPTURE_STATES: none yet */
+    bool has_answered;                 /* on this link: */
+    struct capture_store_msg answered; /* the last STORE that was made durable, as it came */
+    bool is_confirmed;                 /* by the present link to the vault */
     struct capture_field_view fields[CARD_FIELDS];
 };
 
