@@ -229,6 +229,8 @@ enum err card_fields_select(struct card_fields *fields, enum card_field field, b
 void card_fields_clear_selected(struct card_fields *fields)
 {
     enum card_field field = fields->selected == CARD_FIELD_NONE ? fields->keyed_last : fields->selected;
+    if (field >= CARD_FIELDS) /* nothing was ever keyed */
+        return;
     clear(fields, field);
     if (field == CARD_NUMBER)
         judge_cvv(fields, false);
