@@ -276,11 +276,19 @@ static void read_token(const struct connector_step *step, const json_t *root,
         connector_bad_answer(step, verdict);
 }
 
+/* Before its id is known, an order is ours if it carries what we wrote on it. */
+static bool is_of_capture(const struct connector_step *step, const json_t *intent)
+{
+    char id[24] = "cap_";
+    log_id_text(step->capture_id, id + 4);
+    return reply_is(json_object_get(intent, "metadata"), "capture_id", id);
+}
+
 static void read_created(const struct connector_step *step, const json_t *root,
                          struct connector_verdict *verdict)
 {
     verdict->order_state = intent_state(step, root);
-    if (verdict->order_state != ORDER_OPEN ||
+    if (verdict->order_state != ORDER_OPEN || !is_of_capture(step, root) ||
         !connector_take_id(reply_text(root, "id"), "pi_", verdict->order_ref, sizeof(verdict->order_ref)))
         connector_bad_answer(step, verdict);
 }

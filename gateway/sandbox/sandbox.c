@@ -36,6 +36,7 @@
 enum fault_kind {
     FAULT_NONE,
     FAULT_DELAY,
+    FAULT_SLOW,
     FAULT_STATUS,
     FAULT_RESET,
     FAULT_LOST,
@@ -47,7 +48,7 @@ enum fault_kind {
     FAULT_KINDS
 };
 static const char *const fault_names[FAULT_KINDS] = {
-    "none",   "delay",        "status",         "reset",       "lost",
+    "none",   "delay",        "slow",           "status",      "reset",  "lost",
     "silent", "wrong_amount", "wrong_currency", "other_order", "garbage"};
 
 struct fault {
@@ -357,41 +358,85 @@ static void spoil(json_t *body, const struct fault *fault)
                             json_integer(json_integer_value(json_object_get(body, "amount")) + 1));
     if (fault->kind == FAULT_WRONG_CURRENCY)
         json_object_set_new(body, "currency", json_string("xts"));
-    if (fault->kind == FAULT_OTHER_ORDER)
+    if (fault->kind == FAULT_OTHER_ORDER) {
         json_object_set_new(body, "id", json_string("pi_anotherordersanswerxxxxx"));
+        json_object_set_new(body, "metadata", json_pack("{s:s}", "capture_id", "cap_anotheranotherab"));
+    }
 }
 
 /* --- one request --- */
 
-static void carry_out(struct sandbox *sandbox, struct evhttp_request *request, const char *method,
-                      const char *path, char *form, size_t length, size_t kept_at)
+/* A request on its way through; held back while the fault "slow" lasts. */
+struct job {
+    struct sandbox *sandbox;
+    struct evhttp_request *request;
+    char method[8];
+    char path[PATH_BYTES];
+    char *form; /* length + 1 bytes */
+    size_t length;
+    size_t kept;
+    struct fault fault;
+};
+
+static void carry_out(struct job *job)
 {
-    struct fault fault = take_fault(sandbox, operation_of(method, path));
+    struct sandbox *sandbox = job->sandbox;
+    const struct fault *fault = &job->fault;
     json_t *body = NULL;
     bool is_kept = true;
-    unsigned status = fault.status;
-    if (fault.kind == FAULT_STATUS) {
+    unsigned status = fault->status;
+    if (fault->kind == FAULT_STATUS) {
         body = stripe_model_error("api_error", NULL, "An ordered fault.", NULL);
         is_kept = status == 500;
-    } else if (fault.kind == FAULT_RESET) {
+    } else if (fault->kind == FAULT_RESET) {
         is_kept = false;
     } else {
-        status = stripe_model_call(sandbox->model, method, path, form, length, &body, &is_kept);
-        spoil(body, &fault);
+        status = stripe_model_call(sandbox->model, job->method, job->path, job->form, job->length, &body,
+                                   &is_kept);
+        spoil(body, fault);
     }
-    char *text = fault.kind == FAULT_GARBAGE ? wipe_heap_strdup("<html>not what you asked for")
-                                             : json_dumps(body, JSON_COMPACT);
+    char *text = fault->kind == FAULT_GARBAGE ? wipe_heap_strdup("<html>not what you asked for")
+                                              : json_dumps(body, JSON_COMPACT);
     json_decref(body);
-    struct reply *reply = reply_new(sandbox, request, status, text);
-    if (kept_at) {
-        struct kept *kept = &sandbox->kept[kept_at - 1];
+    struct reply *reply = reply_new(sandbox, job->request, status, text);
+    if (job->kept) {
+        struct kept *kept = &sandbox->kept[job->kept - 1];
         kept->status = status;
         kept->text = is_kept && text ? wipe_heap_strdup(text) : NULL;
-        kept->is_under_way = true;
-        reply->kept = kept_at;
+        reply->kept = job->kept;
     }
-    reply->is_reset = fault.kind == FAULT_RESET || fault.kind == FAULT_LOST || fault.kind == FAULT_SILENT;
-    reply_after(reply, fault.kind == FAULT_SILENT ? SILENT_MS : fault.ms);
+    reply->is_reset = fault->kind == FAULT_RESET || fault->kind == FAULT_LOST || fault->kind == FAULT_SILENT;
+    unsigned ms = fault->kind == FAULT_DELAY ? fault->ms : 0;
+    reply_after(reply, fault->kind == FAULT_SILENT ? SILENT_MS : ms);
+}
+
+static void job_due(evutil_socket_t fd, short what, void *owner)
+{
+    struct job *job = owner;
+    (void)fd;
+    (void)what;
+    carry_out(job);
+    wipe_heap_free(job->form);
+    wipe_heap_free(job);
+}
+
+static void take_job(struct job *job)
+{
+    struct timeval after = {job->fault.ms / 1000, job->fault.ms % 1000 * 1000};
+    if (job->kept)
+        job->sandbox->kept[job->kept - 1].is_under_way = true;
+    if (job->fault.kind != FAULT_SLOW) {
+        carry_out(job);
+        return;
+    }
+    struct job *held = wipe_heap_calloc(1, sizeof(*held));
+    char *form = wipe_heap_malloc(job->length + 1);
+    if (!held || !form)
+        abort();
+    *held = *job;
+    held->form = memcpy(form, job->form, job->length + 1);
+    if (event_base_once(job->sandbox->base, -1, EV_TIMEOUT, job_due, held, &after) != 0)
+        abort();
 }
 
 static void serve_stripe(struct sandbox *sandbox, struct evhttp_request *request, const char *method,
@@ -413,7 +458,15 @@ static void serve_stripe(struct sandbox *sandbox, struct evhttp_request *request
             kept = add_kept(sandbox, key, print);
         kept_at = kept ? (size_t)(kept - sandbox->kept) + 1 : 0;
     }
-    carry_out(sandbox, request, method, path, form, length, kept_at);
+    struct job job = {.sandbox = sandbox,
+                      .request = request,
+                      .form = form,
+                      .length = length,
+                      .kept = kept_at,
+                      .fault = take_fault(sandbox, operation_of(method, path))};
+    snprintf(job.method, sizeof(job.method), "%s", method);
+    snprintf(job.path, sizeof(job.path), "%s", path);
+    take_job(&job);
 }
 
 static void serve(struct sandbox *sandbox, struct evhttp_request *request, const char *method, char *form,
@@ -445,6 +498,7 @@ static void request_h(struct evhttp_request *request, void *owner)
     if (!form)
         abort();
     length = (size_t)evbuffer_remove(input, form, length);
+    form[length] = '\0';
     serve(owner, request, is_get ? "GET" : "POST", form, length);
     wipe_heap_free(form);
 }

@@ -7,6 +7,7 @@
  * Faults for tests, at POST /_sandbox/fault with the API key, form: kind=..., operation=tokenise|create|confirm|status|
  * abandon|any, times=N (default 1), ms=N, status=N. Kinds:
  *   delay        carried out, the answer comes after ms
+ *   slow         carried out after ms, answered then: it may be overtaken
  *   status       not carried out, answered with that status; a 500 is kept for the key
  *   reset        not carried out, connection reset
  *   lost         carried out, connection reset before the answer

@@ -143,7 +143,7 @@ static void expect(enum gateway_outcome outcome, enum gateway_order_state state,
 
 #define INTENT(status)                                                                                       \
     "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4250,\"currency\":\"eur\",\"status\":"    \
-    "\"" status "\"}"
+    "\"" status "\",\"metadata\":{\"capture_id\":\"cap_aaaaaaaaaaaaaaba\"}}"
 
 static void every_code_and_decline_code_has_its_reason(void **state)
 {
@@ -289,6 +289,10 @@ static void every_state_of_an_intent_is_known(void **state)
     hear(CONNECTOR_CREATE, 200, "", INTENT("requires_confirmation"));
     expect(GATEWAY_DONE, ORDER_OPEN, REASON_NONE);
     assert_string_equal(verdict.order_ref, "pi_order");
+    hear(CONNECTOR_CREATE, 200, "",
+         "{\"id\":\"pi_order\",\"object\":\"payment_intent\",\"amount\":4250,\"currency\":\"eur\",\"status\":"
+         "\"requires_confirmation\",\"metadata\":{\"capture_id\":\"cap_aaaaaaaaaaaaaaca\"}}");
+    expect(GATEWAY_FAILED, ORDER_NONE, REASON_BAD_ANSWER); /* somebody else's order of the same amount */
     hear(CONNECTOR_CREATE, 200, "", INTENT("succeeded"));
     expect(GATEWAY_FAILED, ORDER_NONE, REASON_BAD_ANSWER);
 }
