@@ -9,6 +9,7 @@ relay's CPU time per relayed packet, its memory, the loss and the delay it adds 
 relays; of each figure the best round counts, since a busy machine only makes things worse. Standard library only.
 """
 import argparse
+import glob
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import wave
 
 RELAY_IP, CALLER, AGENT = "127.0.73.1", ("127.0.73.10", 6100), ("127.0.73.11", 6102)
 NG_ADDRESS = ("127.0.73.2", 22323)
@@ -150,8 +152,28 @@ class Rtpengine:
         return {}
 
 
+def voice_make(directory):
+    """Recorded speech of Debian's package, one prompt behind the other: raw samples in a file; None when absent."""
+    prompts = sorted(glob.glob("/usr/share/asterisk/sounds/en*/*.wav"))
+    if not prompts:
+        return None
+    path = os.path.join(directory, "voice.raw")
+    samples = 0
+    with open(path, "wb") as out:
+        for prompt in prompts:
+            with wave.open(prompt) as speech:
+                if (speech.getframerate(), speech.getsampwidth(), speech.getnchannels()) != (8000, 2, 1):
+                    continue
+                samples += speech.getnframes()
+                out.write(speech.readframes(speech.getnframes()))
+            if samples >= 8000 * 45:
+                break
+    return path if samples else None
+
+
 def measure(relay_class, build, calls, mode, seconds, warm):
     with tempfile.TemporaryDirectory() as directory:
+        voice = voice_make(directory)
         relay = relay_class(build, directory, calls, mode)
         try:
             rss_kb = resident_kb(relay.pid)
@@ -159,7 +181,8 @@ def measure(relay_class, build, calls, mode, seconds, warm):
             load = subprocess.run(
                 [os.path.join(build, "bin", "tonegate-load"), "--destinations", relay.destinations, "--caller",
                  "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--pid", str(relay.pid), "--warm", str(int(warm * 1000)),
-                 "--steady", str(int(seconds * 1000)), "--core", str(core)],
+                 "--steady", str(int(seconds * 1000)), "--core", str(core)] +
+                (["--voice", voice] if voice else []),
                 capture_output=True, text=True, timeout=seconds + warm + 60)
         finally:
             counters = relay.stop()
@@ -168,6 +191,7 @@ def measure(relay_class, build, calls, mode, seconds, warm):
         result = json.loads(load.stdout)
         result.update(counters)
         result["rss_kb_open"] = rss_kb
+        result["speech"] = "recorded" if voice else "synthetic"
         return result
 
 

@@ -1,8 +1,9 @@
 /* tonegate-load: two endpoints that carry all calls of a load test, and what the relay between them costs.
  *
- *   tonegate-load --destinations FILE --caller IP:PORT --agent IP:PORT --pid PID [--warm MS] [--steady MS] [--core N]
+ *   tonegate-load --destinations LIST --caller IP:PORT --agent IP:PORT --pid PID [--warm MS] [--steady MS] [--core N]
+ *                 [--voice FILE]
  *
- * Each line of FILE ("ip port ip port") is a call: where caller and agent send to. Every leg sends 20 ms of PCMA, its
+ * Each line of LIST ("ip port ip port") is a call: where caller and agent send to. Every leg sends 20 ms of PCMA, its
  * phase spread over the 20 ms; callers speak and key, agents speak. In the steady part the CPU time of process PID is
  * taken from its threads' schedstat. A packet is known again by the relay's port it comes from (the call) and its RTP
  * timestamp (which packet of the call). Prints one line of JSON. */
@@ -67,6 +68,7 @@ struct load {
     unsigned calls;
     unsigned long pid, core, warm_ms, steady_ms;
     const char *destinations;
+    const char *voice; /* NULL: made here */
     struct side sides[2];
     bool is_steady;
     uint64_t late_ticks;
@@ -129,10 +131,34 @@ static void key(int16_t *pcm, size_t count)
     }
 }
 
+/* Recorded speech: raw 16-bit mono of this machine's byte order, repeated when short. Each side begins elsewhere. */
+static void voice_read(int16_t *pcm, size_t count, size_t from)
+{
+    FILE *file = fopen(load.voice, "rb");
+    if (!file)
+        fail(load.voice);
+    size_t got = 0;
+    if (fseek(file, (long)(from * sizeof(*pcm)), SEEK_SET) != 0)
+        fail(load.voice);
+    while (got < count) {
+        size_t step = fread(pcm + got, sizeof(*pcm), count - got, file);
+        if (step == 0 && fseek(file, 0, SEEK_SET) != 0)
+            fail(load.voice);
+        if (step == 0 && got == 0 && from == 0)
+            fail("the voice file is empty");
+        from = 0;
+        got += step;
+    }
+    fclose(file);
+}
+
 static void sound_make(struct side *side, bool is_keying)
 {
     static int16_t pcm[SOUND_PACKETS * SAMPLES];
-    speak(pcm, SOUND_PACKETS * SAMPLES);
+    if (load.voice)
+        voice_read(pcm, SOUND_PACKETS * SAMPLES, is_keying ? 0 : SOUND_PACKETS * SAMPLES);
+    else
+        speak(pcm, SOUND_PACKETS * SAMPLES);
     if (is_keying)
         key(pcm, SOUND_PACKETS * SAMPLES);
     g711_encode(G711_ALAW, pcm, side->sound, SOUND_PACKETS * SAMPLES);
@@ -415,10 +441,15 @@ static void run(void)
 static bool options_read(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"destinations", required_argument, NULL, 'd'}, {"caller", required_argument, NULL, 'c'},
-        {"agent", required_argument, NULL, 'a'},        {"pid", required_argument, NULL, 'p'},
-        {"warm", required_argument, NULL, 'w'},         {"steady", required_argument, NULL, 's'},
-        {"core", required_argument, NULL, 'k'},         {NULL, 0, NULL, 0},
+        {"destinations", required_argument, NULL, 'd'},
+        {"caller", required_argument, NULL, 'c'},
+        {"agent", required_argument, NULL, 'a'},
+        {"pid", required_argument, NULL, 'p'},
+        {"warm", required_argument, NULL, 'w'},
+        {"steady", required_argument, NULL, 's'},
+        {"core", required_argument, NULL, 'k'},
+        {"voice", required_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     bool is_right = true;
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) {
@@ -434,6 +465,8 @@ static bool options_read(int argc, char **argv)
             is_right &= number_read(optarg, 600000, &load.warm_ms);
         else if (option == 's')
             is_right &= number_read(optarg, 3600000, &load.steady_ms);
+        else if (option == 'v')
+            load.voice = optarg;
         else if (option == 'k')
             is_right &= number_read(optarg, CPU_SETSIZE - 1, &load.core);
         else
@@ -461,7 +494,7 @@ int main(int argc, char **argv)
     if (!options_read(argc, argv)) {
         fprintf(stderr,
                 "usage: %s --destinations FILE --caller IP:PORT --agent IP:PORT --pid PID [--warm MS] "
-                "[--steady MS] [--core N]\n",
+                "[--steady MS] [--core N] [--voice FILE]\n",
                 argv[0]);
         return 2;
     }
