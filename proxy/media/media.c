@@ -1,6 +1,7 @@
 #include "proxy/media/media.h"
 
 #include "base/secret.h"
+#include "proxy/media/audio_memory.h"
 #include "proxy/media/port_pool.h"
 #include "proxy/media/recorder.h"
 #include "proxy/media/worker.h"
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define NO_PLACE UINT32_MAX
@@ -107,17 +107,13 @@ static struct mask_options mask_options_of(const struct config *config)
     };
 }
 
-/* Memory of the masks is card data while in use: not in core dumps. Pages are touched when a leg is first armed. */
+/* Each call's mask touches its pages when the leg is first armed. */
 static enum err masks_new(struct media *media)
 {
     media->mask_bytes = (mask_size() + MASK_ALIGN - 1) / MASK_ALIGN * MASK_ALIGN;
     media->masks_bytes = media->place_count * media->mask_bytes;
-    void *masks = mmap(NULL, media->masks_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (masks == MAP_FAILED)
-        return ERR_MEMORY;
-    media->masks = masks;
-    (void)madvise(masks, media->masks_bytes, MADV_DONTDUMP);
-    return OK;
+    media->masks = audio_memory_new(media->masks_bytes);
+    return media->masks ? OK : ERR_MEMORY;
 }
 
 static struct mask *mask_at(const struct media *media, size_t place)
@@ -260,8 +256,7 @@ void media_free(struct media *media)
         close(media->event_fd);
     if (media->calls)
         wipe(media->calls, media->place_count * sizeof(*media->calls));
-    if (media->masks)
-        munmap(media->masks, media->masks_bytes);
+    audio_memory_free(media->masks, media->masks_bytes);
     port_pool_free(media->ports);
     free(media->calls);
     free(media->known);

@@ -3,16 +3,19 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "proxy/media/arrival.h"
+#include "proxy/media/audio_memory.h"
 #include "proxy/media/port_pool.h"
 #include "proxy/media/rtcp.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +36,7 @@ _Static_assert(sizeof(struct active) == 64, "a cache line a call");
 struct worker {
     pthread_t thread;
     bool is_running;
+    sem_t has_begun;
     atomic_bool must_stop;
     struct worker_options options;
     struct ring *orders, *events;
@@ -603,21 +607,24 @@ static void sleep_until(struct worker *worker, struct mono_time *next)
         ;
 }
 
-static void pin(int core)
+/* A core of its own, and before other work on it: what is late here is heard. Where it may not, it runs anyway. */
+static void take_place(int core)
 {
-    cpu_set_t set;
+    (void)setpriority(PRIO_PROCESS, 0, WORKER_NICE); /* on Linux: of this thread */
     if (core < 0)
         return;
+    cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET((size_t)core, &set);
-    (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* where it cannot be, it runs anyway */
+    (void)pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 }
 
 static void *worker_run(void *argument)
 {
     struct worker *worker = argument;
     self = worker;
-    pin(worker->options.core);
+    take_place(worker->options.core);
+    sem_post(&worker->has_begun);
     struct mono_time next = mono_now();
     while (!atomic_load_explicit(&worker->must_stop, memory_order_acquire)) {
         sleep_until(worker, &next);
@@ -647,6 +654,8 @@ static enum err worker_start(struct worker *worker)
     if (worker->epoll_fd < 0 || pthread_create(&worker->thread, NULL, worker_run, worker) != 0)
         return ERR_SYSTEM;
     worker->is_running = true;
+    while (sem_wait(&worker->has_begun) != 0) /* a wall may be raised next that forbids taking a place */
+        ;
     return OK;
 }
 
@@ -658,8 +667,9 @@ enum err worker_new(struct worker **out, const struct worker_options *options)
         return ERR_MEMORY;
     worker->options = *options;
     worker->epoll_fd = -1;
+    sem_init(&worker->has_begun, 0, 0);
     worker->active = aligned_alloc(sizeof(*worker->active), options->active_max * sizeof(*worker->active));
-    worker->frames = calloc(WORKER_BATCH, sizeof(*worker->frames));
+    worker->frames = audio_memory_new(WORKER_BATCH * sizeof(*worker->frames));
     enum err err = worker_start(worker);
     if (err) {
         worker_free(worker);
@@ -683,7 +693,7 @@ void worker_free(struct worker *worker)
         close(worker->epoll_fd);
     if (worker->frames)
         wipe(worker->frames, WORKER_BATCH * sizeof(*worker->frames));
-    free(worker->frames);
+    audio_memory_free(worker->frames, WORKER_BATCH * sizeof(*worker->frames));
     free(worker->active);
     free(worker);
 }

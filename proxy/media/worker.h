@@ -17,10 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WORKER_ORDERS       4096 /* slots of the order ring */
-#define WORKER_EVENTS       4096 /* slots of the event ring */
-#define WORKER_BATCH        64   /* frames through the mask at once */
-#define WORKER_DRAIN_MAX    32   /* packets of one socket in one tick */
+#define WORKER_ORDERS       4096  /* slots of the order ring */
+#define WORKER_EVENTS       4096  /* slots of the event ring */
+#define WORKER_NICE         (-15) /* where it may */
+#define WORKER_BATCH        64    /* frames through the mask at once */
+#define WORKER_DRAIN_MAX    32    /* packets of one socket in one tick */
 #define WORKER_IDLE_TICK_US 10000
 #define WORKER_CHECK_MS     50 /* how often a call's slow affairs are looked at */
 #define WORKER_REPORT_MS    1000
