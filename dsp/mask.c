@@ -12,7 +12,7 @@
 #define FADE          12  /* samples: 1.5 ms */
 #define BACK_MIN      64  /* a tone may have begun this long before the window that raised the suspicion */
 #define BACK_ALL      320 /* up to here, what is still in the delay line is masked too */
-#define HOLD_SUSPECT  160 /* masked after the last suspicion: 20 ms, covers tail and interruptions */
+#define HOLD_SUSPECT  96  /* masked after the last suspicion: 12 ms */
 #define HOLD_KEY      320 /* after a key that was reported: 40 ms */
 #define SPANS_MAX     8
 #define BEEP_SAMPLES  640

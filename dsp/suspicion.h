@@ -36,7 +36,7 @@ struct suspicion {
     uint64_t block_count;
     uint64_t deaf_until_block; /* windows that reach back before this block are not asked: they hold a gap */
     const struct suspicion_face *face;
-    float share_min[SUSPICION_WINDOWS]; /* over 1: not asked */
+    float score_min[SUSPICION_WINDOWS]; /* over 1: not asked */
     uint8_t haste;                      /* enum suspicion_haste */
 };
 
@@ -71,16 +71,18 @@ size_t suspicion_feed(struct suspicion *suspicion, const struct tone_block *bloc
 /* The next count blocks to be fed hold samples that never arrived: no window that touches them is asked. */
 void suspicion_deafen(struct suspicion *suspicion, size_t block_count);
 
-/* For benches: feeds one block; the share of each window there, 0 where level or twist forbid; thresholds are not
- * applied. */
-void suspicion_shares(struct suspicion *suspicion, const struct tone_block *block,
-                      float shares[SUSPICION_WINDOWS]);
+/* For benches: feeds one block; the score of each window there, 0 where it is below 0.2, or level or twist forbid;
+ * thresholds are not applied. */
+void suspicion_scores(struct suspicion *suspicion, const struct tone_block *block,
+                      float scores[SUSPICION_WINDOWS]);
 
-/* Length of each window, and the share of its energy that a pair must explain; over 1: never asked. */
+/* Length of each window, and what it takes to be suspected: the share of the window's energy that a pair explains, plus
+ * the weight times how evenly it does so over both halves (at most 0.7). Over 1: never asked. */
 struct suspicion_window {
     uint8_t blocks;
-    float share_min[SUSPICION_HASTES];
-    float share_min_strict[SUSPICION_HASTES]; /* while a field is being keyed */
+    float evenness_weight;
+    float score_min[SUSPICION_HASTES];
+    float score_min_strict[SUSPICION_HASTES]; /* while a field is being keyed */
 };
 extern const struct suspicion_window suspicion_windows[SUSPICION_WINDOWS];
 

@@ -30,7 +30,7 @@ struct suspicion_gate {
     struct suspicion_turn turn[3];
     float energy_min;
     float
-        share; /* times energy and share_min: least power of the strongest row and column at nominal frequency */
+        share; /* times energy and the least share: least power of the strongest row and column at nominal frequency */
 };
 
 /* Windows of one length at every block of a feed; the first SUSPICION_PAST are of the feed before. */
@@ -44,7 +44,7 @@ struct suspicion_scratch {
     uint8_t asked[SUSPICION_FEED_MAX]; /* bit w: window w must be asked closely */
 };
 
-/* factor: for each window gate.share * share_min, or SUSPICION_NEVER. */
+/* factor: for each window gate.share * least share, or SUSPICION_NEVER. */
 #define SUSPICION_NEVER 1e30f
 typedef void suspicion_push(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
                             const struct suspicion_gate gates[SUSPICION_WINDOWS],

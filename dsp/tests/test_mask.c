@@ -4,6 +4,7 @@
 #include "dsp/dtmf_detector.h"
 #include "dsp/tests/cmocka_all.h"
 #include "testvectors/masked_run.h"
+#include "testvectors/tone_leak.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -144,6 +145,39 @@ static void speech_passes_nearly_untouched(void **state)
                   (double)speech.count / DTMF_SAMPLE_RATE, counts.suspicions);
     assert_true(share < 0.003);
     free(mask);
+}
+
+/* A line echo 15 dB down and 35 ms late, and a press that dies away: the end is as silent as the beginning. */
+static void tails_and_echoes_do_not_leave(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 100; seed++) {
+        float tone[4000] = {0};
+        float sum[4000];
+        int16_t pcm[4000];
+        int16_t out[4000];
+        struct tone_random random;
+        tone_random_seed(&random, seed);
+        float twist = (float)tone_random_uniform(&random, -8, 8);
+        struct tone_press press = tone_source_random_press(&random, -9, twist, 0.015f);
+        press.ramp_samples = 40;
+        tone_source_press(tone, 1600, 400, &press);
+        for (size_t i = 4000; i-- > 280;)
+            tone[i] += 0.178f * tone[i - 280];
+        memcpy(sum, tone, sizeof(sum));
+        tone_source_noise(&random, sum, 4000, -40);
+        tone_source_finish(sum, pcm, 4000, TONE_LINE_ULAW);
+        struct mask *mask = mask_new(plain);
+        for (size_t at = 0; at < 4000; at += 80) {
+            struct dtmf_edge edges[DTMF_EDGE_MAX];
+            size_t edge_count;
+            assert_int_equal(mask_process(mask, pcm + at, out + at, 80, edges, &edge_count), OK);
+        }
+        struct tone_leak leak;
+        tone_leak_measure(pcm + 1600, out + 1760, tone + 1600, 680, &leak);
+        assert_int_equal(leak.same_samples, 0);
+        free(mask);
+    }
 }
 
 /* One second of noise with presses in it, the same for all who ask. */
@@ -502,6 +536,7 @@ int main(void)
         cmocka_unit_test(no_sample_of_clean_keys_leaves),
         cmocka_unit_test(no_sample_of_keys_in_noise_leaves),
         cmocka_unit_test(no_sample_of_keys_over_speech_leaves),
+        cmocka_unit_test(tails_and_echoes_do_not_leave),
         cmocka_unit_test(the_leak_check_catches_a_mask_that_is_off),
         cmocka_unit_test(the_leak_check_catches_a_look_ahead_of_2_ms),
         cmocka_unit_test(speech_passes_nearly_untouched),
