@@ -61,14 +61,18 @@ void stage_down(struct stage *stage, enum dispatch_peer peer)
     stage->near[peer] = -1;
 }
 
+void stage_jump(struct stage *stage, int64_t ms)
+{
+    stage->now = mono_add_ms(stage->now, ms);
+    stage->wall.ns += ms * NS_PER_MS;
+    set_clock(stage);
+    dispatch_tick(stage->dispatch);
+}
+
 void stage_wait(struct stage *stage, int64_t ms)
 {
-    for (int64_t gone = 0; gone < ms; gone += 100) {
-        stage->now = mono_add_ms(stage->now, 100);
-        stage->wall.ns += 100 * NS_PER_MS;
-        set_clock(stage);
-        dispatch_tick(stage->dispatch);
-    }
+    for (int64_t gone = 0; gone < ms; gone += 100)
+        stage_jump(stage, 100);
 }
 
 enum err stage_read(struct stage *stage, enum dispatch_peer peer, union stage_message *message)

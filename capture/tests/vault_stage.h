@@ -39,6 +39,7 @@ void stage_close(struct stage *stage);
 void stage_up(struct stage *stage, enum dispatch_peer peer);
 void stage_down(struct stage *stage, enum dispatch_peer peer);
 void stage_wait(struct stage *stage, int64_t ms); /* in ticks of 100 ms */
+void stage_jump(struct stage *stage, int64_t ms); /* in one tick, as after a frozen machine */
 
 /* The next message the vault sent to this peer; ERR_EMPTY. */
 enum err stage_read(struct stage *stage, enum dispatch_peer peer, union stage_message *message);

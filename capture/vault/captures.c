@@ -11,6 +11,7 @@ struct captures {
     uint64_t calls[LIMIT_CAPTURES];
     struct capture entries[LIMIT_CAPTURES];
     uint64_t serial;
+    size_t high; /* entries from here on were never used */
 };
 
 enum err captures_new(struct captures **out)
@@ -23,15 +24,15 @@ void captures_free(struct captures *captures)
 {
     if (!captures)
         return;
-    for (size_t i = 0; i < LIMIT_CAPTURES; i++)
+    for (size_t i = 0; i < captures->high; i++)
         card_fields_free(captures->entries[i].fields);
-    wipe(captures, sizeof(*captures));
+    wipe(captures->entries, captures->high * sizeof(captures->entries[0]));
     free(captures);
 }
 
 struct capture *captures_find(struct captures *captures, uint64_t id)
 {
-    for (size_t i = 0; id != 0 && i < LIMIT_CAPTURES; i++) {
+    for (size_t i = 0; id != 0 && i < captures->high; i++) {
         if (captures->ids[i] == id)
             return &captures->entries[i];
     }
@@ -49,7 +50,7 @@ static bool goes_before(const struct capture *a, const struct capture *b)
 struct capture *captures_find_call(struct captures *captures, uint64_t call_id)
 {
     struct capture *owner = NULL;
-    for (size_t i = 0; call_id != 0 && i < LIMIT_CAPTURES; i++) {
+    for (size_t i = 0; call_id != 0 && i < captures->high; i++) {
         if (captures->calls[i] != call_id)
             continue;
         if (!owner || goes_before(&captures->entries[i], owner))
@@ -69,7 +70,7 @@ bool captures_may_forget(const struct capture *capture)
 static size_t find_room(const struct captures *captures)
 {
     size_t room = LIMIT_CAPTURES;
-    for (size_t i = 0; i < LIMIT_CAPTURES; i++) {
+    for (size_t i = 0; i < captures->high; i++) {
         if (captures->ids[i] == 0)
             return i;
         const struct capture *entry = &captures->entries[i];
@@ -78,7 +79,7 @@ static size_t find_room(const struct captures *captures)
         if (room == LIMIT_CAPTURES || entry->ended_at.ns < captures->entries[room].ended_at.ns)
             room = i;
     }
-    return room;
+    return captures->high < LIMIT_CAPTURES ? captures->high : room;
 }
 
 struct capture *captures_add(struct captures *captures, uint64_t id, uint64_t call_id)
@@ -88,6 +89,8 @@ struct capture *captures_add(struct captures *captures, uint64_t id, uint64_t ca
         return NULL;
     struct capture *entry = &captures->entries[i];
     captures_drop(captures, entry);
+    if (i == captures->high)
+        captures->high++;
     entry->id = id;
     entry->serial = ++captures->serial;
     entry->attempt = 1;
@@ -114,4 +117,9 @@ void captures_drop(struct captures *captures, struct capture *capture)
 struct capture *captures_at(struct captures *captures, size_t index)
 {
     return captures->ids[index] ? &captures->entries[index] : NULL;
+}
+
+size_t captures_end(const struct captures *captures)
+{
+    return captures->high;
 }

@@ -68,7 +68,8 @@ void captures_drop(struct captures *captures, struct capture *capture);
 /* It ended, or it was lost and so was its call. */
 bool captures_may_forget(const struct capture *capture);
 
-/* The entry at index 0..LIMIT_CAPTURES-1, NULL when it is free. */
+/* The entry at index 0..captures_end()-1, NULL when it is free. */
 struct capture *captures_at(struct captures *captures, size_t index);
+size_t captures_end(const struct captures *captures);
 
 #endif

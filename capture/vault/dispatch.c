@@ -676,7 +676,7 @@ static enum err sync_h(void *owner, const void *message)
 {
     struct dispatch *dispatch = owner;
     (void)message;
-    for (size_t i = 0; i < LIMIT_CAPTURES; i++) {
+    for (size_t i = 0; i < captures_end(dispatch->captures); i++) {
         struct capture *capture = captures_at(dispatch->captures, i);
         if (capture)
             tell_progress(dispatch, capture);
@@ -825,7 +825,7 @@ struct msg_port *dispatch_port(struct dispatch *dispatch, enum dispatch_peer pee
 
 static void happen_to_all(struct dispatch *dispatch, enum payment_event event)
 {
-    for (size_t i = 0; i < LIMIT_CAPTURES; i++) {
+    for (size_t i = 0; i < captures_end(dispatch->captures); i++) {
         struct capture *capture = captures_at(dispatch->captures, i);
         if (capture)
             happen(dispatch, capture, event);
@@ -840,7 +840,7 @@ void dispatch_link_up(struct dispatch *dispatch, enum dispatch_peer peer, int fd
 {
     dispatch->ports[peer].fd = fd;
     /* A proxy that restarted counts its keys anew. */
-    for (size_t i = 0; i < LIMIT_CAPTURES && peer == DISPATCH_PROXY; i++) {
+    for (size_t i = 0; i < captures_end(dispatch->captures) && peer == DISPATCH_PROXY; i++) {
         struct capture *capture = captures_at(dispatch->captures, i);
         if (capture)
             capture->ordinal_next = 0;
@@ -887,7 +887,7 @@ static void tick_capture(struct dispatch *dispatch, struct capture *capture)
 
 void dispatch_tick(struct dispatch *dispatch)
 {
-    for (size_t i = 0; i < LIMIT_CAPTURES; i++) {
+    for (size_t i = 0; i < captures_end(dispatch->captures); i++) {
         struct capture *capture = captures_at(dispatch->captures, i);
         if (capture)
             tick_capture(dispatch, capture);
@@ -901,7 +901,7 @@ void dispatch_drain(struct dispatch *dispatch)
 
 bool dispatch_is_idle(struct dispatch *dispatch)
 {
-    for (size_t i = 0; i < LIMIT_CAPTURES; i++) {
+    for (size_t i = 0; i < captures_end(dispatch->captures); i++) {
         const struct capture *capture = captures_at(dispatch->captures, i);
         if (capture && !payment_is_end(capture->state))
             return false;
