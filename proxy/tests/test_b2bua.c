@@ -687,7 +687,7 @@ static void above_the_limit_and_when_draining_new_calls_get_503(void **state)
 {
     (void)state;
     struct talk callers[CALLS_MAX + 1], agent;
-    char id[8];
+    char id[16];
     for (int i = 0; i < CALLS_MAX; i++) {
         snprintf(id, sizeof(id), "full%d", i);
         make_call(&callers[i], &agent, id);
@@ -726,7 +726,7 @@ static void a_stranger_gets_403_a_few_times_and_then_nothing(void **state)
     struct talk stranger;
     int answers = 0;
     for (int i = 0; i < 10; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof(id), "s%d", i);
         talk_begin(&stranger, STRANGER, id);
         request(&stranger, "INVITE", sdp_offer);
