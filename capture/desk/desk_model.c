@@ -28,6 +28,7 @@ void desk_model_free(struct desk_model *model)
 /* capacity when it is not there. id 0 finds a free place. */
 static size_t find(const uint64_t *ids, size_t capacity, uint64_t id)
 {
+    ASSERT(ids);
     size_t i = 0;
     while (i < capacity && ids[i] != id)
         i++;
@@ -36,6 +37,7 @@ static size_t find(const uint64_t *ids, size_t capacity, uint64_t id)
 
 struct desk_call *desk_model_call(const struct desk_model *model, uint64_t id)
 {
+    ASSERT(model->calls);
     size_t i = id ? find(model->call_ids, model->call_capacity, id) : model->call_capacity;
     return i < model->call_capacity ? &model->calls[i] : NULL;
 }
@@ -65,6 +67,7 @@ void desk_model_call_remove(struct desk_model *model, uint64_t id)
 
 struct desk_capture *desk_model_capture(const struct desk_model *model, uint64_t id)
 {
+    ASSERT(model->captures);
     size_t i = id ? find(model->capture_ids, model->capture_capacity, id) : model->capture_capacity;
     return i < model->capture_capacity ? &model->captures[i] : NULL;
 }

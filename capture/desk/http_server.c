@@ -33,8 +33,7 @@ enum connection_state {
 
 struct http_connection {
     struct http_server *server;
-    struct http_connection *next;
-    struct http_connection *before;
+    size_t place; /* in server->connections */
     struct bufferevent *bufferevent;
     struct sockaddr_in peer;
     enum connection_state state;
@@ -54,7 +53,7 @@ struct http_server {
     struct http_setup setup;
     struct evconnlistener *listener;
     struct event *sweep;
-    struct http_connection *connections;
+    struct http_connection **connections; /* limits.connections of them, count in use, in no order */
     size_t count;
     bool is_draining;
     struct http_counts counts;
@@ -69,13 +68,9 @@ static void set_deadline(struct http_connection *connection, unsigned ms)
 static void connection_free(struct http_connection *connection)
 {
     struct http_server *server = connection->server;
-    if (connection->before)
-        connection->before->next = connection->next;
-    else
-        server->connections = connection->next;
-    if (connection->next)
-        connection->next->before = connection->before;
-    server->count--;
+    struct http_connection *last = server->connections[--server->count];
+    server->connections[connection->place] = last;
+    last->place = connection->place;
     if (connection->stream)
         server->setup.stream_closed_h(server->setup.owner, connection->stream);
     bufferevent_free(connection->bufferevent);
@@ -350,7 +345,8 @@ static void event_h(struct bufferevent *bufferevent, short what, void *argument)
 static bool make_room(struct http_server *server)
 {
     struct http_connection *oldest = NULL;
-    for (struct http_connection *c = server->connections; c; c = c->next) {
+    for (size_t i = 0; i < server->count; i++) {
+        struct http_connection *c = server->connections[i];
         if (!c->is_trusted && c->state != DYING && (!oldest || c->deadline.ns < oldest->deadline.ns))
             oldest = c;
     }
@@ -400,11 +396,8 @@ static void accept_h(struct evconnlistener *listener, evutil_socket_t fd, struct
     memcpy(&connection->peer, peer, sizeof(connection->peer));
     connection->has_started = true; /* the handshake counts as part of the first request */
     set_deadline(connection, server->setup.limits.request_ms);
-    connection->next = server->connections;
-    if (connection->next)
-        connection->next->before = connection;
-    server->connections = connection;
-    server->count++;
+    connection->place = server->count;
+    server->connections[server->count++] = connection;
     server->counts.accepted++;
     bufferevent_openssl_set_allow_dirty_shutdown(bufferevent, 1);
     bufferevent_setcb(bufferevent, read_h, write_h, event_h, connection);
@@ -426,9 +419,9 @@ static void sweep_h(evutil_socket_t fd, short what, void *argument)
     (void)what;
     struct http_server *server = argument;
     struct mono_time now = mono_now();
-    struct http_connection *next;
-    for (struct http_connection *c = server->connections; c; c = next) {
-        next = c->next;
+    /* Backwards: what fills a gap was seen already. */
+    for (size_t i = server->count; i-- > 0;) {
+        struct http_connection *c = server->connections[i];
         bool is_idle = c->state == READING && !c->has_started;
         if (c->state == DYING) {
             connection_free(c);
@@ -464,7 +457,9 @@ enum err http_server_new(struct http_server **out, const struct http_setup *setu
     server->sweep = event_new(setup->base, -1, EV_PERSIST, sweep_h, server);
     server->listener =
         evconnlistener_new(setup->base, accept_h, server, LEV_OPT_CLOSE_ON_EXEC, 0, setup->listen_fd);
-    if (!server->sweep || !server->listener || event_add(server->sweep, &period) != 0) {
+    server->connections = calloc(server->setup.limits.connections, sizeof(struct http_connection *));
+    if (!server->connections || !server->sweep || !server->listener ||
+        event_add(server->sweep, &period) != 0) {
         http_server_free(server);
         return ERR_MEMORY;
     }
@@ -476,8 +471,9 @@ void http_server_free(struct http_server *server)
 {
     if (!server)
         return;
-    while (server->connections)
-        connection_free(server->connections);
+    while (server->connections && server->count > 0)
+        connection_free(server->connections[server->count - 1]);
+    free(server->connections);
     if (server->listener)
         evconnlistener_free(server->listener);
     if (server->sweep)
