@@ -55,7 +55,8 @@ struct mask_frame {
 void mask_process_batch(struct mask_frame *frames, size_t frame_count);
 
 /* count samples (1..480) never arrived: time goes on, out gets what is due from the delay line with the gap as noise.
- * A tone that was there before the gap is taken to go on through it. */
+ * A tone that was there before the gap is taken to go on through it. 14 ms on either side of the gap are noise too: so
+ * little of a key cannot be told from speech, but an attacker could name it. */
 MUST_USE enum err mask_gap(struct mask *mask, int16_t *out, size_t count, struct dtmf_edge *edges,
                            size_t *edge_count);
 

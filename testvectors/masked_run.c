@@ -156,10 +156,14 @@ static void stage_listen(struct stage *stage, const struct masked_run_options *o
 {
     int16_t out[DTMF_FRAME_MAX];
     size_t late = o->mask.lookahead_samples;
+    struct tone_random loss;
+    tone_random_seed(&loss, o->seed + 99);
     for (size_t at = 0; at + o->frame_samples <= stage->count; at += o->frame_samples) {
         struct dtmf_edge edges[DTMF_EDGE_MAX];
         size_t edge_count;
-        if (mask_process(mask, stage->sent + at, out, o->frame_samples, edges, &edge_count))
+        bool is_lost = o->loss_share > 0 && tone_random_uniform(&loss, 0, 1) < o->loss_share;
+        if (is_lost ? mask_gap(mask, out, o->frame_samples, edges, &edge_count)
+                    : mask_process(mask, stage->sent + at, out, o->frame_samples, edges, &edge_count))
             return;
         for (size_t i = 0; i < edge_count; i++)
             note_edge(stage, o, &edges[i], result);

@@ -20,6 +20,7 @@ struct masked_run_options {
     float speech_db;             /* relative to the press */
     enum tone_line line;
     unsigned frame_samples; /* 1..480 */
+    float loss_share;       /* of frames that never arrive */
     bool is_keying;
     struct mask_options mask;
 };

@@ -85,6 +85,12 @@ static void low_level(struct masked_run_options *o)
     o->level_max_dbm0 = -25;
     o->twist_min_db = -4;
 }
+static void lossy(struct masked_run_options *o)
+{
+    o->tone_min_ms = 60;
+    o->tone_max_ms = 160;
+    o->loss_share = 0.05f;
+}
 static void is_off(struct masked_run_options *o)
 {
     o->mask.is_off = true;
@@ -108,6 +114,7 @@ static const struct cell cells[] = {
     {"look-ahead 10, over speech", look_ahead_10, true},
     {"look-ahead 10, keying, over speech", look_ahead_10_keying, true},
     {"look-ahead 10, 20 ms packets, over speech", look_ahead_10_packets, true},
+    {"5 % of packets lost, 60..160 ms", lossy, true},
     {"mask off (must leak)", is_off, false},
 };
 
