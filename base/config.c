@@ -529,6 +529,8 @@ static const struct key gateway_keys[] = {
     {.name = "url", .read = read_url, .offset = AT(gateway.url), .is_required = true},
     {.name = "api_key_file", .read = read_path, .offset = AT(gateway.api_key_path), .is_required = true},
     {.name = "ca_file", .read = read_path, .offset = AT(gateway.ca_path)},
+    {.name = "connector", .read = read_name, .offset = AT(gateway.connector)},
+    {.name = "merchant", .read = read_name, .offset = AT(gateway.merchant)},
     {.name = "sandbox", .read = read_bool, .offset = AT(gateway.sandbox)},
     NUMBER("create_timeout_ms", AT(gateway.create_timeout_ms), 1000, LIMIT_GATEWAY_CEILING_MS),
     NUMBER("charge_timeout_ms", AT(gateway.charge_timeout_ms), 1000, LIMIT_GATEWAY_CEILING_MS),

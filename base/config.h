@@ -84,11 +84,13 @@ struct config {
     struct {
         char url[LIMIT_PATH_BYTES]; /* https:// only */
         char api_key_path[LIMIT_PATH_BYTES];
-        char ca_path[LIMIT_PATH_BYTES]; /* empty: the system's */
-        bool sandbox;                   /* allows a loopback gateway; refuses live keys */
-        unsigned create_timeout_ms;     /* requirement C1: 5000 */
-        unsigned charge_timeout_ms;     /* requirement C1: 30000 */
-        unsigned retries;               /* requirement C2 */
+        char ca_path[LIMIT_PATH_BYTES];   /* empty: the system's */
+        char connector[LIMIT_NAME_BYTES]; /* stripe, paypal, braintree; empty: by the host of url */
+        char merchant[LIMIT_NAME_BYTES];  /* the merchant's account at the gateway, where it wants one */
+        bool sandbox;                     /* allows a loopback gateway; refuses live keys */
+        unsigned create_timeout_ms;       /* requirement C1: 5000 */
+        unsigned charge_timeout_ms;       /* requirement C1: 30000 */
+        unsigned retries;                 /* requirement C2 */
         unsigned retry_wait_ms;
     } gateway;
     struct {

@@ -123,7 +123,13 @@ static enum err check_key(const struct config *config, const struct step_setting
 static enum err make_settings(const struct config *config, struct step_settings *settings)
 {
     memset(settings, 0, sizeof(*settings));
-    settings->connector = connector_for_url(config->gateway.url);
+    settings->connector = config->gateway.connector[0] ? connector_find(config->gateway.connector)
+                                                       : connector_for_url(config->gateway.url);
+    if (!settings->connector) {
+        log_event(LOG_ERROR, "no such gateway.connector", LOG_TEXT("name", config->gateway.connector));
+        return ERR_NOT_FOUND;
+    }
+    snprintf(settings->account.merchant, sizeof(settings->account.merchant), "%s", config->gateway.merchant);
     snprintf(settings->url, sizeof(settings->url), "%s", config->gateway.url);
     for (size_t n = strlen(settings->url); n > 0 && settings->url[n - 1] == '/'; n--)
         settings->url[n - 1] = '\0';

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IDLE_CONNECTIONS_MAX 32L
+#define IDLE_CONNECTIONS_MAX 128L
 #define BODY_FIRST_BYTES     4096
 #define AUTHORITIES_BYTES    262144
 #define HEADER_LINE_BYTES    2200 /* a request header line: an API key of 1024 bytes fits */

@@ -193,6 +193,24 @@ static void a_live_key_never_meets_the_sandbox(void **state)
     refuses_to_start(&config);
 }
 
+static void the_connector_can_be_named(void **state)
+{
+    (void)state;
+    struct config config = make_config("127.0.0.1");
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "nosuch");
+    refuses_to_start(&config);
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "braintree");
+    struct child child;
+    struct role_plain_msg plain;
+    struct gateway_reply_msg reply;
+    start(&child, &config);
+    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    struct gateway_order_msg order = rig_create(7, 1, 555, "tokencc_x");
+    ask(&child, &order, sizeof(order), &reply);
+    assert_string_equal(reply.order_ref, "cap-aaaaaaaaaaaaaaah-1"); /* as only Braintree's does */
+    assert_int_equal(stop(&child), 0);
+}
+
 static void the_role_ends_with_its_supervisor(void **state)
 {
     (void)state;
@@ -215,6 +233,7 @@ int main(void)
         cmocka_unit_test(the_role_looks_names_up_behind_its_wall),
         cmocka_unit_test(an_unknown_host_is_unavailable_and_kills_nothing),
         cmocka_unit_test(a_live_key_never_meets_the_sandbox),
+        cmocka_unit_test(the_connector_can_be_named),
         cmocka_unit_test(the_role_ends_with_its_supervisor),
     };
     /* The children put the wiping heap under their libraries themselves: nothing of them may run here first. */
