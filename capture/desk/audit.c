@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -181,6 +182,29 @@ static void set_filtered(json_t *object, const char *key, const char *text)
     json_object_set_new(object, key, json_string(filtered));
 }
 
+/* "192.0.2.7:41234" and nothing else: an address has digits enough for the filter to take it for a number. */
+static bool is_address(const char *text)
+{
+    char host[INET_ADDRSTRLEN];
+    struct in_addr parsed;
+    size_t length = strcspn(text, ":");
+    const char *port = text + length + 1;
+    if (text[length] != ':' || length >= sizeof(host) || strlen(port) > 5 || port[0] == '\0' ||
+        strspn(port, "0123456789") != strlen(port))
+        return false;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    return inet_pton(AF_INET, host, &parsed) == 1;
+}
+
+static void set_where(json_t *object, const char *where)
+{
+    if (is_address(where))
+        json_object_set_new(object, "where", json_string(where));
+    else
+        set_filtered(object, "where", where);
+}
+
 static char *line_text(const struct audit *audit, const struct audit_entry *entry)
 {
     char at[WALL_TEXT_MAX];
@@ -190,7 +214,7 @@ static char *line_text(const struct audit *audit, const struct audit_entry *entr
     json_object_set_new(object, "time", json_string(at));
     set_filtered(object, "who", entry->who);
     json_object_set_new(object, "what", json_string(entry->what));
-    set_filtered(object, "where", entry->where);
+    set_where(object, entry->where);
     json_object_set_new(object, "outcome", json_string(entry->outcome));
     if (entry->resource[0])
         set_filtered(object, "resource", entry->resource);

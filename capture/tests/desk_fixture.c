@@ -6,6 +6,7 @@
  *   valid FIELD | wrong FIELD PROBLEM | problem NAME        ready
  *   outcome approved|declined|retry|failed|unknown [REASON] what the next submit leads to; "hold" stops before its end
  *   vault down|up           media down|up                   wait MS
+ *   desk kill MS            SIGKILL, and a new one after so long; its calls have to be said again
  */
 #include "capture/desk/desk_view.h"
 #include "capture/tests/desk_harness.h"
@@ -199,6 +200,15 @@ static void link_order(struct fixture *fixture, enum role peer, bool is_up)
     show(fixture, CAPTURE_LOST, 0);
 }
 
+/* As the supervisor does it; the vault tells the new desk of the capture there is. */
+static void kill_desk(struct fixture *fixture, unsigned away_ms)
+{
+    harness_kill(&fixture->harness);
+    usleep(away_ms * 1000);
+    harness_start(&fixture->harness);
+    show(fixture, fixture->progress.state, 0);
+}
+
 static void obey(struct fixture *fixture, char *line)
 {
     char word[4][LIMIT_CALL_REFERENCE_BYTES] = {""};
@@ -223,6 +233,8 @@ static void obey(struct fixture *fixture, char *line)
         show(fixture, CAPTURE_READY, 0);
     else if (strcmp(word[0], "wait") == 0)
         usleep(number * 1000);
+    else if (strcmp(word[0], "desk") == 0)
+        kill_desk(fixture, (unsigned)atoi(word[2]));
     else if (strcmp(word[0], "vault") == 0 || strcmp(word[0], "media") == 0)
         link_order(fixture, word[0][0] == 'v' ? ROLE_VAULT : ROLE_PROXY, strcmp(word[1], "up") == 0);
     if (strcmp(word[0], "problem") == 0) {

@@ -90,7 +90,7 @@ async function main() {
   const complaints = [];
   const strangers = [];
   page.on('console', message => {
-    const isExpected = /status of (401|409|422|503)|ERR_/.test(message.text());
+    const isExpected = /status of (401|409|422|503)|net::ERR_/.test(message.text());
     if (message.type() === 'error' && !isExpected) complaints.push(message.text());
   });
   page.on('pageerror', error => complaints.push(String(error)));
@@ -218,6 +218,17 @@ async function main() {
   await page.reload();
   await page.getByRole('button', { name: /ORDER-20417/ }).click();
   await see('5 of 16 keys');
+
+  /* The desk itself is killed: the page says so, and finds everything again. */
+  fixture.child.stdin.write('desk kill 1500\n');
+  await see('Connection to the desk lost.');
+  check(await button('Cancel').isDisabled(), 'nothing can be asked while the desk is away');
+  await shot('20-desk-killed');
+  await fixture.next();
+  await fixture.say('call 1 ORDER-20417 2001', 'call 2 ORDER-20431 2002', 'type number 8 16');
+  await see('8 of 16 keys');
+  await see('Back again. Connected.');
+  await page.getByRole('button', { name: /ORDER-20431/ }).waitFor();
 
   /* How it looks elsewhere. */
   await page.emulateMedia({ colorScheme: 'dark' });
