@@ -7,6 +7,7 @@
 #include "proxy/media/media.h"
 #include "proxy/proxy_msg.h"
 #include "proxy/sip/b2bua.h"
+#include "proxy/sip/sip_message.h"
 
 #include <event2/event.h>
 #include <fcntl.h>
@@ -367,6 +368,7 @@ static void proxy_close(struct proxy *proxy)
 
 static enum err proxy_open(struct proxy *proxy)
 {
+    sip_message_wipe_events();
     proxy->base = event_base_new();
     if (!proxy->base)
         return ERR_MEMORY;

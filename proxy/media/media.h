@@ -17,6 +17,8 @@
 
 struct media;
 
+#define MEDIA_SILENCE_S 60
+
 enum media_side { MEDIA_CALLER, MEDIA_AGENT, MEDIA_SIDES }; /* the carrier's leg and the contact centre's */
 
 enum media_codec { MEDIA_PCMU, MEDIA_PCMA, MEDIA_CODECS }; /* SRTP, Opus and G.722 will stand beside these */
@@ -72,7 +74,7 @@ enum media_event_kind {
     MEDIA_EVENT_DISARMED, /* carries the last report */
     MEDIA_EVENT_DIGIT,
     MEDIA_EVENT_REPORT,
-    MEDIA_EVENT_SILENT, /* no packet from `side` for media_silence_s: the call may be dead */
+    MEDIA_EVENT_SILENT, /* no packet from `side` for MEDIA_SILENCE_S, and again after each such time */
 };
 
 struct media_event {

@@ -250,7 +250,7 @@ static void side_point(struct worker *worker, struct call *call, enum media_side
         arrival_stop(arrival);
     at->described = *described;
     at->heard_at = worker->now;
-    at->is_silence_told = false;
+    at->silences_told = 0;
 }
 
 static struct leg_format format_of(const struct media_leg *described)
@@ -288,7 +288,8 @@ static void call_open(struct worker *worker, struct call *call, const struct ord
             ASSERT(!"getrandom gives what was asked for");
         log_id_text(start.name, at->cname);
         at->described = (struct media_leg){.event_payload_type = -1};
-        at->is_connected = at->is_rtcp_connected = at->is_silence_told = false;
+        at->is_connected = at->is_rtcp_connected = false;
+        at->silences_told = 0;
         at->heard_at = worker->now;
         leg_init(&at->leg, &worker_sink, call, at->leg.mask, start.ssrc, start.sequence, start.timestamp);
     }
@@ -435,7 +436,7 @@ static void take_packet(struct worker *worker, struct call *call, enum media_sid
         worker->frame_count++;
     count(&worker->packets_refused, leg->counts.packets_refused - refused);
     at->heard_at = worker->now;
-    at->is_silence_told = false;
+    at->silences_told = 0;
 }
 
 /* How far the stream has come by this packet; one packet's time where it does not say. */
@@ -548,10 +549,10 @@ static void rtcp_all(struct worker *worker)
 static void check_silence(struct worker *worker, struct call *call, enum media_side side)
 {
     struct call_side *at = &call->sides[side];
-    if (!at->is_connected || !at->described.is_sending || at->is_silence_told ||
-        mono_elapsed_ms(at->heard_at, worker->now) < WORKER_SILENCE_S * 1000)
+    if (!at->is_connected || !at->described.is_sending ||
+        mono_elapsed_ms(at->heard_at, worker->now) < MEDIA_SILENCE_S * 1000LL * (at->silences_told + 1))
         return;
-    at->is_silence_told = true;
+    at->silences_told++;
     say(worker, call, &(struct media_event){.kind = MEDIA_EVENT_SILENT, .side = side});
 }
 

@@ -25,7 +25,6 @@
 #define WORKER_IDLE_TICK_US 10000
 #define WORKER_CHECK_MS     50 /* how often a call's slow affairs are looked at */
 #define WORKER_REPORT_MS    1000
-#define WORKER_SILENCE_S    60 /* MEDIA_EVENT_SILENT after so long without a packet */
 
 enum order_kind {
     ORDER_OPEN,
@@ -67,7 +66,8 @@ struct call {
     struct call_side {
         int rtp_fd, rtcp_fd;
         struct media_leg described;
-        bool is_connected, is_rtcp_connected, is_silence_told;
+        bool is_connected, is_rtcp_connected;
+        unsigned silences_told; /* since the last packet */
         struct mono_time heard_at;
         char cname[17];
         struct leg leg; /* what this side sends */

@@ -280,10 +280,11 @@ void b2bua_media_silent(struct b2bua *b2bua, uint64_t call_id, enum media_side s
     struct mono_time now = mono_now();
     if (!call || call->state != CALL_ANSWERED)
         return;
-    call->sides[side].silent_since = now;
+    call->sides[side].silent_at = now;
     const struct b2bua_side *far = &call->sides[other_side(side)];
-    /* A side on hold may be silent for long; both are not, in a call that lives. */
-    if (far->silent_since.ns && mono_elapsed_ms(far->silent_since, now) < 10 * 60 * 1000) {
+    /* Silence is told anew each time it has lasted: an older word says nothing of now. A side on hold may be silent for
+     * long; both are not, in a call that lives. */
+    if (far->silent_at.ns && mono_elapsed_ms(far->silent_at, now) < (MEDIA_SILENCE_S + 5) * 1000) {
         log_event(LOG_INFO, "both sides are silent, call ended", LOG_ID("call", call_id));
         call_hang_up(call, 408);
     }

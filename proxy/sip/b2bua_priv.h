@@ -44,7 +44,7 @@ struct b2bua_side {
     char sdp_text[LIMIT_SDP_BYTES]; /* what it was last told */
     size_t sdp_length;
     struct unacknowledged pending;
-    struct mono_time silent_since; /* ns 0: not */
+    struct mono_time silent_at; /* when media last said so; ns 0: never */
 };
 
 enum b2bua_call_state {

@@ -6,6 +6,7 @@
 #include "proxy/sip/sip_headers.h"
 
 #include <ctype.h>
+#include <event2/event.h>
 #include <malloc.h>
 #include <osipparser2/osip_port.h>
 #include <stdio.h>
@@ -43,6 +44,11 @@ enum err sip_message_init(void)
     osip_set_allocators(malloc, wiping_realloc, wiping_free);
     sip_headers_start();
     return OK;
+}
+
+void sip_message_wipe_events(void)
+{
+    event_set_mem_functions(malloc, wiping_realloc, wiping_free);
 }
 
 void sip_random_text(char *out)

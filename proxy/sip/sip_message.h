@@ -13,6 +13,9 @@
 /* Once per process: the library's tables, and an allocator that overwrites what is freed (INFO bodies hold digits). */
 MUST_USE enum err sip_message_init(void);
 
+/* Before the first event base of the process: what libevent frees is overwritten too (streams hold INFO bodies). */
+void sip_message_wipe_events(void);
+
 /* A response to the request (RFC 3261 §8.2.6): Via list, From, To, Call-ID and CSeq as they stand, to_tag where To has
  * none and the status is above 100, Record-Route where it makes a dialog. NULL: out of memory. */
 osip_message_t *sip_message_response(const osip_message_t *request, int status, const char *to_tag);

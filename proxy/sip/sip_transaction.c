@@ -45,7 +45,6 @@ struct transaction {
     osip_message_t *invite; /* INVITE client: what CANCEL and ACK are made from */
     bool must_cancel;
     bool is_cancelled;
-    bool is_failed; /* the transport refused: told from the timer, never from within the call */
     unsigned interval_ms;
     struct mono_time again_at;   /* 0: no retransmission */
     struct mono_time expires_at; /* 0: never */
@@ -207,9 +206,9 @@ static void send_text(struct transaction *transaction, const char *text, size_t 
     if (!text)
         return;
     enum err err = sip_transport_send(transaction->layer->transport, &transaction->peer, text, length);
-    /* A UDP error or a full queue is one lost packet; a broken connection is the end (RFC 3261 §17.1.4). */
+    /* A UDP error or a full queue is one lost packet; a broken connection is the end (RFC 3261 §17.1.4), told from the
+     * timer, never from within the call. */
     if (err && is_reliable(transaction)) {
-        transaction->is_failed = true;
         transaction->expires_at = mono_now();
     }
 }
@@ -256,9 +255,20 @@ static void timer_fired(evutil_socket_t fd, short what, void *argument)
     set_timer(transaction);
 }
 
+/* The last quarter is kept for our own requests: calls can always be ended. */
+static bool has_room(const struct sip_transactions *layer, enum kind kind)
+{
+    bool is_client = kind == INVITE_CLIENT || kind == OTHER_CLIENT;
+    return layer->counts.live < (is_client ? LIMIT_SIP_TRANSACTIONS : LIMIT_SIP_TRANSACTIONS / 4 * 3);
+}
+
 static struct transaction *transaction_new(struct sip_transactions *layer, enum kind kind,
                                            const struct sip_peer *peer, const char *key)
 {
+    if (!has_room(layer, kind)) {
+        layer->counts.refused_full++;
+        return NULL;
+    }
     struct transaction *transaction = calloc(1, sizeof(*transaction));
     if (!transaction)
         return NULL;
@@ -278,12 +288,13 @@ static struct transaction *transaction_new(struct sip_transactions *layer, enum 
 
 /* --- server side --- */
 
-/* RFC 3261 §18.2.2 and RFC 3581 §4: to where the request came from; without rport, to the port of its Via. */
+/* RFC 3261 §18.2.2 and RFC 3581 §4: to where the request came from; without rport, to the port of its Via. That port also
+ * where the connection of a request is gone and another must be opened. */
 static struct sip_peer response_peer(const osip_message_t *request, const struct sip_peer *from)
 {
     struct sip_peer peer = *from;
     const osip_via_t *via = osip_list_get(&request->vias, 0);
-    if (peer.transport == CONFIG_UDP && !sip_parameter(&via->via_params, "rport")) {
+    if (peer.transport == CONFIG_TCP || !sip_parameter(&via->via_params, "rport")) {
         long port = via->port ? strtol(via->port, NULL, 10) : 5060;
         peer.address.sin_port = htons((uint16_t)port);
     }
@@ -598,7 +609,7 @@ static bool settle_invite_client(struct transaction *transaction, const osip_mes
     never_again(transaction);
     if (status < 200) {
         transaction->state = PROCEEDING;
-        transaction->expires_at = (struct mono_time){0}; /* the call has its own patience */
+        expire_in(transaction, (LIMIT_RINGING_S + 60) * 1000); /* the call loses patience before */
         if (transaction->must_cancel)
             send_cancel(transaction);
         else if (transaction->is_cancelled)
@@ -677,6 +688,23 @@ void sip_transaction_ack(struct sip_transactions *layer, const struct sip_peer *
 
 /* --- life --- */
 
+/* A request whose connection broke before anything was heard will hear nothing: told from the timer. */
+static void connection_lost(void *owner, const struct sockaddr_in *address)
+{
+    struct sip_transactions *layer = owner;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct transaction *at = layer->by_id[i]; at; at = at->next_by_id) {
+            bool is_hit = (at->kind == INVITE_CLIENT || at->kind == OTHER_CLIENT) && at->state == TRYING &&
+                          is_reliable(at) && at->peer.address.sin_port == address->sin_port &&
+                          at->peer.address.sin_addr.s_addr == address->sin_addr.s_addr;
+            if (!is_hit)
+                continue;
+            at->expires_at = mono_now();
+            set_timer(at);
+        }
+    }
+}
+
 enum err sip_transactions_new(struct sip_transactions **out, struct event_base *base,
                               struct sip_transport *transport, unsigned t1_ms,
                               const struct sip_transaction_user *user, void *owner)
@@ -693,6 +721,7 @@ enum err sip_transactions_new(struct sip_transactions **out, struct event_base *
     layer->user = *user;
     layer->owner = owner;
     ASSERT(getrandom(&layer->seed, sizeof(layer->seed), 0) == sizeof(layer->seed));
+    sip_transport_on_lost(transport, connection_lost, layer);
     layer->last_id = (layer->seed >> 16) & 0xffffffff; /* ids of another run mean nothing in this one */
     return OK;
 }
@@ -701,6 +730,7 @@ void sip_transactions_free(struct sip_transactions *layer)
 {
     if (!layer)
         return;
+    sip_transport_on_lost(layer->transport, NULL, NULL);
     for (size_t i = 0; i < BUCKETS; i++) {
         while (layer->by_id[i])
             drop(layer->by_id[i]);

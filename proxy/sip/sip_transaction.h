@@ -40,6 +40,7 @@ struct sip_transaction_counts {
     uint64_t absorbed;        /* requests that came again */
     uint64_t strays;          /* responses to nothing */
     uint64_t timeouts;
+    uint64_t refused_full; /* requests dropped above LIMIT_SIP_TRANSACTIONS */
     uint32_t live;
 };
 

@@ -51,6 +51,8 @@ struct sip_transport {
     const struct config *config;
     sip_transport_h *handler;
     void *owner;
+    sip_transport_lost_h *lost_handler;
+    void *lost_owner;
     struct listener listeners[LIMIT_SIP_LISTENERS];
     size_t listener_count;
     struct connection *connections;
@@ -162,7 +164,8 @@ static void udp_readable(evutil_socket_t fd, short what, void *argument)
     struct sip_transport *transport = listener->transport;
     (void)what;
     for (int i = 0; i < UDP_DRAIN_MAX; i++) {
-        struct sip_peer peer = {.transport = CONFIG_UDP};
+        struct sip_peer peer = {.transport = CONFIG_UDP,
+                                .listener = 1 + (unsigned)(listener - transport->listeners)};
         socklen_t size = sizeof(peer.address);
         ssize_t length = recvfrom(fd, transport->datagram, sizeof(transport->datagram),
                                   MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&peer.address, &size);
@@ -192,6 +195,15 @@ static void connection_free(struct connection *connection)
     free(connection);
 }
 
+static void connection_lost(struct connection *connection)
+{
+    struct sip_transport *transport = connection->transport;
+    struct sockaddr_in address = connection->address;
+    connection_free(connection);
+    if (transport->lost_handler)
+        transport->lost_handler(transport->lost_owner, &address);
+}
+
 /* Copies one message out of the stream, so that it lies in one piece and can be overwritten. OK when there was one. */
 static enum err next_message(struct evbuffer *input, char *message, size_t *length)
 {
@@ -199,12 +211,14 @@ static enum err next_message(struct evbuffer *input, char *message, size_t *leng
     size_t skip = 0;
     if (available > LIMIT_SIP_TCP_BYTES)
         available = LIMIT_SIP_TCP_BYTES;
-    const char *bytes = (const char *)evbuffer_pullup(input, (ev_ssize_t)available);
+    char *bytes = (char *)evbuffer_pullup(input, (ev_ssize_t)available);
     if (!bytes)
         return ERR_EMPTY;
     enum err err = sip_guard_frame(bytes, available, &skip, length);
-    if (!err)
+    if (!err) {
         memcpy(message, bytes + skip, *length);
+        wipe(bytes + skip, *length);
+    }
     evbuffer_drain(input, skip + (err ? 0 : *length));
     return err;
 }
@@ -223,7 +237,7 @@ static void tcp_readable(struct bufferevent *buffer, void *argument)
         wipe(message, length); /* sending never closes a connection, so this one is still there */
     }
     if (err != ERR_EMPTY) {
-        connection_free(connection);
+        connection_lost(connection);
         return;
     }
     bool has_begun = evbuffer_get_length(bufferevent_get_input(buffer)) > 0;
@@ -236,7 +250,7 @@ static void tcp_event(struct bufferevent *buffer, short what, void *argument)
     (void)buffer;
     if (what & BEV_EVENT_CONNECTED)
         return;
-    connection_free(argument);
+    connection_lost(argument);
 }
 
 static struct connection *connection_new(struct sip_transport *transport, int fd,
@@ -295,8 +309,10 @@ const struct sockaddr_in *sip_transport_local(const struct sip_transport *transp
     return &transport->listeners[0].config->address;
 }
 
-static int udp_fd(const struct sip_transport *transport)
+static int udp_fd(const struct sip_transport *transport, const struct sip_peer *peer)
 {
+    if (peer->listener && peer->listener <= transport->listener_count)
+        return transport->listeners[peer->listener - 1].fd;
     for (size_t i = 0; i < transport->listener_count; i++) {
         if (transport->listeners[i].config->transport == CONFIG_UDP)
             return transport->listeners[i].fd;
@@ -338,8 +354,13 @@ static struct connection *open_connection(struct sip_transport *transport, const
     enum config_trunk_name trunk = CONFIG_TRUNK_CARRIER;
     (void)sip_source_is_trunk(transport->config, peer->address.sin_addr, &trunk);
     struct connection *connection = connection_new(transport, fd, &peer->address, trunk);
-    if (!connection)
+    if (!connection) {
         close(fd);
+        return NULL;
+    }
+    struct timeval idle = {IDLE_S, 0};
+    struct timeval patience = {CONNECT_S, 0}; /* for the handshake, and for a peer that does not read */
+    bufferevent_set_timeouts(connection->buffer, &idle, &patience);
     return connection;
 }
 
@@ -362,7 +383,7 @@ enum err sip_transport_send(struct sip_transport *transport, const struct sip_pe
 {
     if (peer->transport == CONFIG_TCP)
         return tcp_send(transport, peer, text, length);
-    int fd = udp_fd(transport);
+    int fd = udp_fd(transport, peer);
     if (fd < 0)
         return ERR_UNSUPPORTED;
     ssize_t sent = sendto(fd, text, length, MSG_DONTWAIT, (const struct sockaddr *)&peer->address,
@@ -370,6 +391,12 @@ enum err sip_transport_send(struct sip_transport *transport, const struct sip_pe
     if (sent == (ssize_t)length)
         return OK;
     return errno == EAGAIN || errno == ENOBUFS ? ERR_FULL : ERR_SYSTEM;
+}
+
+void sip_transport_on_lost(struct sip_transport *transport, sip_transport_lost_h *handler, void *owner)
+{
+    transport->lost_handler = handler;
+    transport->lost_owner = owner;
 }
 
 struct sip_peer sip_transport_trunk(const struct sip_transport *transport, enum config_trunk_name trunk)

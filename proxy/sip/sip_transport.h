@@ -21,6 +21,7 @@ struct sip_peer {
     enum config_transport transport;
     struct sockaddr_in address;
     uint64_t connection; /* TCP: the connection it came on; 0: any to that address, or a new one */
+    unsigned listener;   /* UDP: 1 + index of the listener it came by; 0: the first one */
 };
 
 struct sip_transport_counts {
@@ -33,6 +34,10 @@ struct sip_transport_counts {
 /* message belongs to the handler. peer: where it came from; the topmost Via of a request has received and rport. */
 typedef void sip_transport_h(void *owner, enum config_trunk_name trunk, const struct sip_peer *peer,
                              osip_message_t *message);
+
+/* A connection to that address broke: what was sent over it may be lost. */
+typedef void sip_transport_lost_h(void *owner, const struct sockaddr_in *address);
+void sip_transport_on_lost(struct sip_transport *transport, sip_transport_lost_h *handler, void *owner);
 
 /* fds: the bound sockets, in the configuration's order; not owned. ERR_MEMORY, ERR_RANGE. */
 MUST_USE enum err sip_transport_new(struct sip_transport **out, struct event_base *base,

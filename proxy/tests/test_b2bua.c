@@ -670,6 +670,20 @@ static void what_does_not_belong_is_refused_by_the_book(void **state)
     assert_int_equal(b2bua_call_count(rig.b2bua), 1);
 }
 
+static void silence_of_one_side_alone_ends_nothing(void **state)
+{
+    (void)state;
+    struct talk caller, agent;
+    make_call(&caller, &agent, "silent");
+    for (int i = 0; i < 5; i++)
+        b2bua_media_silent(rig.b2bua, rig.call_id, MEDIA_CALLER); /* on hold, say */
+    assert_int_equal(b2bua_call_count(rig.b2bua), 1);
+    b2bua_media_silent(rig.b2bua, rig.call_id, MEDIA_AGENT);
+    expect(CENTRE, "BYE");
+    expect(CARRIER, "BYE");
+    assert_int_equal(b2bua_call_count(rig.b2bua), 0);
+}
+
 static void a_merged_request_is_refused(void **state)
 {
     (void)state;
@@ -829,6 +843,7 @@ int main(void)
         TEST(an_update_changes_the_description_both_ways),
         TEST(an_info_key_is_kept_back_on_an_armed_leg_and_passed_on_otherwise),
         TEST(what_does_not_belong_is_refused_by_the_book),
+        TEST(silence_of_one_side_alone_ends_nothing),
         TEST(a_merged_request_is_refused),
         TEST(above_the_limit_and_when_draining_new_calls_get_503),
         TEST(ports_that_run_out_are_a_503_too),
