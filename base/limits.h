@@ -44,6 +44,8 @@
 #define LIMIT_SIP_COMMAS          256 /* in all headers of a message; 3800 in Allow cost the library 15 ms */
 #define LIMIT_SIP_SEMICOLONS      512 /* the same; 2700 in one URI cost 3.4 ms */
 #define LIMIT_SIP_TCP_CONNECTIONS 256
+#define LIMIT_SIP_KEY_BYTES       256
+#define LIMIT_SIP_FAREWELL_BYTES  1600 /* an answer or CANCEL kept for the process after this one */
 #define LIMIT_SIP_TRANSACTIONS    32768 /* live at once; 50 calls a second need 9600 */
 #define LIMIT_SDP_BYTES           4096
 #define LIMIT_SDP_MEDIA           4

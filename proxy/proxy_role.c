@@ -237,6 +237,10 @@ static enum err take_link(struct proxy *proxy, enum role peer, int fd)
         return OK;
     if (peer == ROLE_VAULT) {
         enum err err = link_open(proxy, &proxy->vault, &proxy->vault_event, fd, vault_readable);
+        if (proxy->digits_dropped)
+            log_event(LOG_WARN, "keys were dropped while the vault was away",
+                      LOG_COUNT("count", proxy->digits_dropped));
+        proxy->digits_dropped = 0;
         if (!err)
             b2bua_each_armed(proxy->b2bua, tell_resync, proxy);
         return err;
@@ -379,11 +383,15 @@ static enum err proxy_open(struct proxy *proxy)
         err = raise_wall(proxy->context->config);
     if (err)
         return err;
-    b2bua_restore(proxy->b2bua); /* armed legs come back masked, before a single packet is read */
     err = take_link(proxy, ROLE_VAULT, proxy->context->link_fd[ROLE_VAULT]);
     if (!err)
         err = take_link(proxy, ROLE_DESK, proxy->context->link_fd[ROLE_DESK]);
-    return err ? err : role_ready(proxy->context);
+    if (err)
+        return err;
+    /* The links are there to say what cannot go on; what can is told now. Nothing was read from them yet. */
+    b2bua_restore(proxy->b2bua);
+    b2bua_each_armed(proxy->b2bua, tell_resync, proxy);
+    return role_ready(proxy->context);
 }
 
 int proxy_role_run(struct role_context *context)

@@ -157,14 +157,12 @@ static void restore_sides(struct b2bua_call *call, const struct call_record *rec
     }
 }
 
-static enum err restore_call(struct b2bua *b2bua, size_t place, const struct call_record *record)
+/* The record's call at its place, without media. NULL: no memory. */
+static struct b2bua_call *place_call(struct b2bua *b2bua, size_t place, const struct call_record *record)
 {
-    struct media_snapshot snapshot;
-    if ((record->call_id & 0xffff) != place)
-        return ERR_SYNTAX;
     struct b2bua_call *call = call_new(b2bua);
     if (!call)
-        return ERR_MEMORY;
+        return NULL;
     /* call_new() takes the first free place; the table is walked from the front, so places may have to be exchanged. */
     size_t taken = call_place(call);
     b2bua->calls[taken] = b2bua->calls[place];
@@ -179,7 +177,36 @@ static enum err restore_call(struct b2bua *b2bua, size_t place, const struct cal
     memcpy(call->callee, record->callee, sizeof(call->callee));
     call->state = CALL_ANSWERED;
     restore_sides(call, record);
+    return call;
+}
+
+/* No process can go on with a call that rings: its transactions died. Both sides are told, and the desk. */
+static void end_early(struct b2bua *b2bua, size_t place, struct b2bua_call *call)
+{
+    const struct call_farewell *farewell = call_table_farewell(b2bua->table, place);
+    for (int side = 0; side < MEDIA_SIDES; side++) {
+        if (sip_transaction_say_farewell(b2bua->transactions, &farewell->sides[side]))
+            log_event(LOG_WARN, "a side of a ringing call could not be told", LOG_ID("call", call->id));
+    }
+    call->has_media = true; /* for the desk, which was told that it rings */
+    call_end(call);
+}
+
+static enum err restore_call(struct b2bua *b2bua, size_t place, const struct call_record *record)
+{
+    struct media_snapshot snapshot;
+    if ((record->call_id & 0xffff) != place)
+        return ERR_SYNTAX;
+    struct b2bua_call *call = place_call(b2bua, place, record);
+    if (!call)
+        return ERR_MEMORY;
+    if (record->kind == CALL_RECORD_EARLY) {
+        end_early(b2bua, place, call);
+        return ERR_ORDER;
+    }
     enum err err = call_table_read_media(b2bua->table, place, &snapshot);
+    if (!err && memcmp(&snapshot.ports, &record->ports, sizeof(record->ports)) != 0)
+        err = ERR_SYNTAX;
     if (!err) {
         call->ports = snapshot.ports;
         err = media_call_restore(b2bua->options.media, call->id, &snapshot);
@@ -187,8 +214,7 @@ static enum err restore_call(struct b2bua *b2bua, size_t place, const struct cal
     if (err) {
         call_send_bye(call, MEDIA_CALLER);
         call_send_bye(call, MEDIA_AGENT);
-        call_table_clear(b2bua->table, place);
-        call->has_media = false;
+        call->has_media = true; /* vault and desk learn that it is over */
         call_end(call);
         return err;
     }
@@ -209,6 +235,10 @@ void b2bua_restore(struct b2bua *b2bua)
             continue;
         if (!err)
             err = restore_call(b2bua, place, &record);
+        if (err == ERR_ORDER) {
+            b2bua->counts.calls_ended_early++;
+            continue;
+        }
         if (err) {
             b2bua->counts.calls_torn++;
             call_table_clear(b2bua->table, place);
@@ -217,9 +247,10 @@ void b2bua_restore(struct b2bua *b2bua)
         }
         b2bua->counts.calls_restored++;
     }
-    if (b2bua->counts.calls_restored || b2bua->counts.calls_torn)
+    if (b2bua->counts.calls_restored || b2bua->counts.calls_torn || b2bua->counts.calls_ended_early)
         log_event(LOG_INFO, "calls taken up again", LOG_COUNT("restored", b2bua->counts.calls_restored),
-                  LOG_COUNT("lost", b2bua->counts.calls_torn));
+                  LOG_COUNT("lost", b2bua->counts.calls_torn),
+                  LOG_COUNT("ringing_ended", b2bua->counts.calls_ended_early));
 }
 
 /* --- the role's side --- */

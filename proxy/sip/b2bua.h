@@ -35,8 +35,8 @@ struct b2bua_options {
 MUST_USE enum err b2bua_new(struct b2bua **out, const struct b2bua_options *options);
 void b2bua_free(struct b2bua *b2bua);
 
-/* Takes up the calls of the table after a restart: call_h is called for each. A call whose slot or media part is torn is
- * ended with BYE where that is possible. */
+/* Takes up the calls of the table after a restart. One whose media part is torn is ended with BYE on both sides, one that
+ * was ringing with 500 and CANCEL; call_h is told of their end. */
 void b2bua_restore(struct b2bua *b2bua);
 
 /* No new calls from here on: 503. */
@@ -65,6 +65,7 @@ struct b2bua_counts {
     uint64_t calls_refused_full; /* 503 */
     uint64_t calls_restored;
     uint64_t calls_torn;
+    uint64_t calls_ended_early; /* were ringing when the process before died */
     uint64_t infos_removed;
 };
 void b2bua_counts(const struct b2bua *b2bua, struct b2bua_counts *counts);

@@ -306,13 +306,13 @@ void call_tell(struct b2bua_call *call, enum proxy_call_state state)
     b2bua->options.call_h(b2bua->options.owner, &told, call->capture_id);
 }
 
-void call_keep(struct b2bua_call *call)
+static void keep_as(struct b2bua_call *call, enum call_record_kind kind)
 {
-    if (call->state != CALL_ANSWERED)
-        return;
     struct call_record record;
     memset(&record, 0, sizeof(record)); /* padding too: it is summed */
     record.call_id = call->id;
+    record.kind = kind;
+    record.ports = call->ports;
     record.capture_id = call->capture_id;
     record.answered_ns = call->answered_at.ns;
     record.ends_ns = call->ends_at.ns;
@@ -324,6 +324,32 @@ void call_keep(struct b2bua_call *call)
     memcpy(record.reference, call->reference, sizeof(record.reference));
     memcpy(record.callee, call->callee, sizeof(record.callee));
     call_table_write(call->b2bua->table, call_place(call), &record);
+}
+
+void call_keep(struct b2bua_call *call)
+{
+    if (call->state == CALL_ANSWERED)
+        keep_as(call, CALL_RECORD_ANSWERED);
+}
+
+void call_keep_early(struct b2bua_call *call, const struct relay *relay)
+{
+    struct b2bua *b2bua = call->b2bua;
+    enum media_side from = relay->from;
+    struct call_farewell farewell;
+    osip_message_t *response = sip_message_response(relay->request, 500, call->sides[from].dialog.local_tag);
+    memset(&farewell, 0, sizeof(farewell));
+    enum err err = response ? sip_transaction_keep_response(b2bua->transactions, relay->server, response,
+                                                            &farewell.sides[from])
+                            : ERR_MEMORY;
+    osip_message_free(response);
+    if (!err)
+        err = sip_transaction_keep_cancel(b2bua->transactions, relay->client,
+                                          &farewell.sides[other_side(from)]);
+    if (err)
+        return; /* after a restart this call would only run into the peers' own time-outs */
+    call_table_write_farewell(b2bua->table, call_place(call), &farewell);
+    keep_as(call, CALL_RECORD_EARLY);
 }
 
 void call_end_media(struct b2bua_call *call)

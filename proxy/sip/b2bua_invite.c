@@ -263,6 +263,7 @@ void invite_initial(struct b2bua *b2bua, enum media_side from, const struct sip_
         return;
     }
     b2bua->counts.calls_started++;
+    call_keep_early(call, relay);
     call_tell(call, PROXY_CALL_RINGING);
     call_set_timer(call);
 }

@@ -107,6 +107,8 @@ struct b2bua_call *call_find_id(const struct b2bua *b2bua, uint64_t call_id);
 void call_make_tag(const struct b2bua_call *call, enum media_side side, char *tag);
 void call_set_timer(struct b2bua_call *call);
 void call_keep(struct b2bua_call *call); /* writes its slot of the table */
+/* The same for one that is not answered: how to end it. */
+void call_keep_early(struct b2bua_call *call, const struct relay *relay);
 void call_tell(struct b2bua_call *call, enum proxy_call_state state);
 /* Media, desk and table learn that it is over; the place is freed. */
 void call_end(struct b2bua_call *call);

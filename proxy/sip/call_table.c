@@ -6,11 +6,16 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-struct slot {
-    _Atomic uint32_t version; /* odd while it is written; 0: never */
-    uint32_t layout;          /* sizeof(struct call_record), so that another program's slots are not read */
+struct copy {
     uint64_t checksum;
+    uint64_t layout; /* sizeof(struct slot), so that another program's slots are not read */
     struct call_record record;
+};
+
+struct slot {
+    _Atomic uint32_t version; /* its lowest bit says which copy is current; 0: never written */
+    struct copy copies[2];
+    struct call_farewell farewell;
     struct media_snapshot_slot media;
 };
 
@@ -71,46 +76,49 @@ static struct slot *slot_of(const struct call_table *table, size_t index)
     return &table->slots[index];
 }
 
-static uint32_t begin_write(struct slot *slot)
-{
-    uint32_t version = atomic_load_explicit(&slot->version, memory_order_relaxed) | 1;
-    atomic_store_explicit(&slot->version, version, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    return version;
-}
-
 void call_table_write(struct call_table *table, size_t index, const struct call_record *record)
 {
     struct slot *slot = slot_of(table, index);
-    uint32_t version = begin_write(slot);
-    slot->record = *record;
-    slot->layout = sizeof(*record);
-    slot->checksum = checksum_of(record);
-    atomic_store_explicit(&slot->version, version + 1, memory_order_release);
+    uint32_t version = atomic_load_explicit(&slot->version, memory_order_relaxed) + 1;
+    version += version == 0;
+    struct copy *copy = &slot->copies[version & 1];
+    copy->record = *record;
+    copy->layout = sizeof(struct slot);
+    copy->checksum = checksum_of(record);
+    atomic_store_explicit(&slot->version, version, memory_order_release);
 }
 
 void call_table_clear(struct call_table *table, size_t index)
 {
     struct slot *slot = slot_of(table, index);
-    uint32_t version = begin_write(slot);
-    memset(&slot->record, 0, sizeof(slot->record));
-    slot->layout = 0;
+    struct call_record none;
+    memset(&none, 0, sizeof(none));
+    call_table_write(table, index, &none);
     memset((void *)&slot->media, 0, sizeof(slot->media));
-    atomic_store_explicit(&slot->version, version + 1, memory_order_release);
+    memset(&slot->farewell, 0, sizeof(slot->farewell));
 }
 
 enum err call_table_read(const struct call_table *table, size_t index, struct call_record *record)
 {
     const struct slot *slot = slot_of(table, index);
     uint32_t version = atomic_load_explicit(&slot->version, memory_order_acquire);
-    if (version == 0 || (version % 2 == 0 && slot->layout == 0))
+    const struct copy *copy = &slot->copies[version & 1];
+    if (version == 0)
         return ERR_EMPTY;
-    if (version % 2 != 0 || slot->layout != sizeof(*record))
+    *record = copy->record;
+    if (copy->layout != sizeof(struct slot) || copy->checksum != checksum_of(record))
         return ERR_SYNTAX;
-    *record = slot->record;
-    if (slot->checksum != checksum_of(record) || record->call_id == 0)
-        return ERR_SYNTAX;
-    return OK;
+    return record->call_id == 0 ? ERR_EMPTY : OK;
+}
+
+void call_table_write_farewell(struct call_table *table, size_t index, const struct call_farewell *farewell)
+{
+    slot_of(table, index)->farewell = *farewell;
+}
+
+const struct call_farewell *call_table_farewell(const struct call_table *table, size_t index)
+{
+    return &slot_of(table, index)->farewell;
 }
 
 struct media_snapshot_slot *call_table_media(struct call_table *table, size_t index)

@@ -14,7 +14,7 @@
 #include <sys/random.h>
 
 #define BUCKETS   8192 /* a power of two */
-#define KEY_BYTES 256
+#define KEY_BYTES LIMIT_SIP_KEY_BYTES
 #define COOKIE    "z9hG4bK"
 
 enum kind { INVITE_SERVER, OTHER_SERVER, INVITE_CLIENT, OTHER_CLIENT };
@@ -684,6 +684,81 @@ void sip_transaction_ack(struct sip_transactions *layer, const struct sip_peer *
         sip_text_free(text, length);
     }
     osip_message_free(ack);
+}
+
+/* --- for the process after this one --- */
+
+static enum err keep(struct sip_farewell *farewell, const struct sip_peer *peer, const char *key,
+                     osip_message_t *message)
+{
+    char *text = NULL;
+    size_t length = 0;
+    memset(farewell, 0, sizeof(*farewell));
+    enum err err = sip_message_text(message, &text, &length);
+    if (err)
+        return err;
+    if (length <= sizeof(farewell->text)) {
+        farewell->peer = *peer;
+        farewell->peer.connection = 0; /* it dies with us */
+        farewell->is_response = MSG_IS_RESPONSE(message);
+        farewell->length = (uint32_t)length;
+        memcpy(farewell->key, key, KEY_BYTES);
+        memcpy(farewell->text, text, length);
+    }
+    sip_text_free(text, length);
+    return farewell->length ? OK : ERR_LENGTH;
+}
+
+enum err sip_transaction_keep_response(struct sip_transactions *layer, sip_transaction_id server,
+                                       osip_message_t *response, struct sip_farewell *farewell)
+{
+    const struct transaction *transaction = find_id(layer, server);
+    memset(farewell, 0, sizeof(*farewell));
+    return transaction ? keep(farewell, &transaction->peer, transaction->key, response) : ERR_NOT_FOUND;
+}
+
+enum err sip_transaction_keep_cancel(struct sip_transactions *layer, sip_transaction_id client,
+                                     struct sip_farewell *farewell)
+{
+    char key[KEY_BYTES] = "";
+    const struct transaction *transaction = find_id(layer, client);
+    memset(farewell, 0, sizeof(*farewell));
+    if (!transaction || !transaction->invite)
+        return ERR_NOT_FOUND;
+    osip_message_t *cancel = from_invite(transaction->invite, "CANCEL", NULL);
+    if (!cancel)
+        return ERR_MEMORY;
+    enum err err = client_key(branch_of(osip_list_get(&cancel->vias, 0)), "CANCEL", key);
+    if (!err)
+        err = keep(farewell, &transaction->peer, key, cancel);
+    osip_message_free(cancel);
+    return err;
+}
+
+enum err sip_transaction_say_farewell(struct sip_transactions *layer, const struct sip_farewell *farewell)
+{
+    if (farewell->length == 0 || farewell->length > sizeof(farewell->text) ||
+        !memchr(farewell->key, '\0', KEY_BYTES))
+        return ERR_SYNTAX;
+    enum kind kind = farewell->is_response ? INVITE_SERVER : OTHER_CLIENT;
+    char *text = osip_malloc(farewell->length);
+    struct transaction *transaction =
+        text ? transaction_new(layer, kind, &farewell->peer, farewell->key) : NULL;
+    if (!transaction) {
+        osip_free(text);
+        return ERR_FULL;
+    }
+    memcpy(text, farewell->text, farewell->length);
+    transaction->text = text;
+    transaction->text_length = farewell->length;
+    if (farewell->is_response) {
+        settle_server(transaction, 500);
+        send_text(transaction, text, farewell->length);
+        set_timer(transaction);
+    } else {
+        start_client(transaction); /* cookie 0: nobody waits for its response */
+    }
+    return OK;
 }
 
 /* --- life --- */

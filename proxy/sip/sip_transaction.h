@@ -78,6 +78,24 @@ void sip_transaction_cancel(struct sip_transactions *layer, sip_transaction_id c
 /* Sends an ACK for a 2xx, which is a transaction of its own without a response; frees it. */
 void sip_transaction_ack(struct sip_transactions *layer, const struct sip_peer *peer, osip_message_t *ack);
 
+/* A message as plain data with what its transaction needs, for the process after this one. length 0: none. */
+struct sip_farewell {
+    struct sip_peer peer;
+    uint32_t is_response;
+    uint32_t length;
+    char key[LIMIT_SIP_KEY_BYTES];
+    char text[LIMIT_SIP_FAREWELL_BYTES];
+};
+
+/* The final response to an open INVITE, and the CANCEL of one of ours. ERR_NOT_FOUND, ERR_LENGTH, ERR_MEMORY. */
+MUST_USE enum err sip_transaction_keep_response(struct sip_transactions *layer, sip_transaction_id server,
+                                                osip_message_t *response, struct sip_farewell *farewell);
+MUST_USE enum err sip_transaction_keep_cancel(struct sip_transactions *layer, sip_transaction_id client,
+                                              struct sip_farewell *farewell);
+/* In that process: sends it, again and again as its kind wants. ERR_SYNTAX (not whole), ERR_FULL. */
+MUST_USE enum err sip_transaction_say_farewell(struct sip_transactions *layer,
+                                               const struct sip_farewell *farewell);
+
 /* True while responses can still be sent to it. */
 bool sip_transaction_is_open(const struct sip_transactions *layer, sip_transaction_id server);
 

@@ -15,6 +15,7 @@ enum err media_call_open(struct media *media, uint64_t call_id, struct media_por
     fake_media.last_call = call_id;
     ports->rtp[MEDIA_CALLER] = (uint16_t)(30000 + 4 * fake_media.open);
     ports->rtp[MEDIA_AGENT] = (uint16_t)(30002 + 4 * fake_media.open);
+    fake_media.ports = *ports;
     return OK;
 }
 
@@ -45,7 +46,7 @@ void media_call_close(struct media *media, uint64_t call_id)
 {
     (void)media;
     (void)call_id;
-    fake_media.open--;
+    fake_media.open -= fake_media.open > 0;
 }
 
 enum err media_call_keep(struct media *media, uint64_t call_id, struct media_snapshot_slot *slot)
@@ -53,6 +54,7 @@ enum err media_call_keep(struct media *media, uint64_t call_id, struct media_sna
     (void)media;
     (void)call_id;
     slot->snapshot.capture_id = fake_media.is_armed ? 77 : 0;
+    slot->snapshot.ports = fake_media.ports;
     slot->version = 2;
     return OK;
 }

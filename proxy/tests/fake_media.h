@@ -12,6 +12,7 @@ struct fake_media {
     bool is_armed;
     enum err info_error; /* what an armed leg says to a key */
     uint64_t last_call;
+    struct media_ports ports; /* of the last call */
     dtmf_key last_key;
     unsigned last_duration_ms;
     struct media_leg legs[MEDIA_SIDES];

@@ -793,7 +793,7 @@ static void a_restarted_proxy_takes_its_calls_up_again(void **state)
     assert_int_equal(b2bua_call_count(rig.b2bua), 0);
 }
 
-static void a_torn_call_is_ended_on_both_sides_and_a_torn_slot_is_left(void **state)
+static void a_torn_call_is_ended_on_both_sides(void **state)
 {
     (void)state;
     struct talk caller, agent;
@@ -808,20 +808,105 @@ static void a_torn_call_is_ended_on_both_sides_and_a_torn_slot_is_left(void **st
     expect(CARRIER, "BYE");
     expect(CENTRE, "BYE");
     assert_int_equal(b2bua_call_count(rig.b2bua), 0);
+    assert_int_equal(rig.told[PROXY_CALL_ENDED], 1);
     struct call_record record;
     assert_int_equal(call_table_read(table, place, &record), ERR_EMPTY);
-    memset(&record, 0, sizeof(record));
-    record.call_id = 1ULL << 40 | place;
-    call_table_write(table, place, &record);
-    assert_int_equal(call_table_read(table, place, &record), OK);
-    /* One byte of it changed. */
+    call_table_close(table);
+}
+
+static void a_media_part_of_an_earlier_call_is_not_taken_for_this_ones(void **state)
+{
+    (void)state;
+    struct talk caller, agent;
+    make_call(&caller, &agent, "earlier");
+    b2bua_free(rig.b2bua);
+    struct call_table *table;
+    assert_int_equal(call_table_open(&table, rig.table_fd, &rig.config), OK);
+    call_table_media(table, rig.call_id & 0xffff)->snapshot.ports.rtp[0] += 4;
+    call_table_close(table);
+    start_b2bua();
+    b2bua_restore(rig.b2bua);
+    expect(CARRIER, "BYE");
+    expect(CENTRE, "BYE");
+    assert_int_equal(fake_media.restores, 0);
+}
+
+/* The writer dies after each word of a record: what is read is the record before or the new one, whole, or an error when
+ * the memory itself was changed. */
+static void a_write_that_is_cut_short_leaves_the_record_before(void **state)
+{
+    (void)state;
+    struct call_table *table;
+    size_t slot_bytes = call_table_bytes(&rig.config) / CALLS_MAX;
+    struct call_record record, before;
+    assert_int_equal(call_table_open(&table, rig.table_fd, &rig.config), OK);
     uint8_t *bytes =
         mmap(NULL, call_table_bytes(&rig.config), PROT_READ | PROT_WRITE, MAP_SHARED, rig.table_fd, 0);
-    assert_true(bytes != MAP_FAILED);
-    bytes[place * (call_table_bytes(&rig.config) / CALLS_MAX) + 200] ^= 1;
-    assert_int_equal(call_table_read(table, place, &record), ERR_SYNTAX);
+    uint8_t *whole = malloc(slot_bytes);
+    uint8_t *next = malloc(slot_bytes);
+    assert_true(bytes != MAP_FAILED && whole && next);
+    memset(&record, 0, sizeof(record));
+    record.call_id = 1ULL << 40;
+    record.capture_id = 5;
+    call_table_write(table, 0, &record);
+    memcpy(whole, bytes, slot_bytes);
+    before = record;
+    record.capture_id = 6;
+    memset(record.callee, 'x', sizeof(record.callee));
+    call_table_write(table, 0, &record);
+    memcpy(next, bytes, slot_bytes);
+    /* The version, in the first word, is written last: any part of the rest alone changes nothing. */
+    for (size_t cut = 8; cut <= slot_bytes; cut += 8) {
+        memcpy(bytes, whole, 8);
+        memcpy(bytes + 8, next + 8, cut - 8);
+        memcpy(bytes + cut, whole + cut, slot_bytes - cut);
+        struct call_record seen;
+        assert_int_equal(call_table_read(table, 0, &seen), OK);
+        assert_memory_equal(&seen, &before, sizeof(seen));
+    }
+    memcpy(bytes, next, slot_bytes);
+    assert_int_equal(call_table_read(table, 0, &record), OK);
+    assert_true(record.capture_id == 6);
+    /* Every bit of the current record is under the checksum. */
+    int caught = 0;
+    for (size_t at = 8; at < slot_bytes; at += 40) {
+        bytes[at] ^= 1;
+        caught += call_table_read(table, 0, &record) == ERR_SYNTAX;
+        bytes[at] ^= 1;
+    }
+    assert_in_range(caught, sizeof(record) / 40 - 1, sizeof(record) / 40 + 3);
+    free(whole);
+    free(next);
     munmap(bytes, call_table_bytes(&rig.config));
     call_table_close(table);
+}
+
+static void a_call_that_rang_at_a_restart_is_ended_on_both_sides(void **state)
+{
+    (void)state;
+    struct talk caller;
+    talk_begin(&caller, CARRIER, "ringing");
+    request(&caller, "INVITE", sdp_offer);
+    expect(CARRIER, "SIP/2.0 100");
+    expect(CENTRE, "INVITE");
+    char branch[300], value[300];
+    header_of("Via", branch);
+    respond(CENTRE, "180 Ringing", "agent", "");
+    expect(CARRIER, "SIP/2.0 180");
+    b2bua_free(rig.b2bua);
+    start_b2bua();
+    b2bua_restore(rig.b2bua);
+    expect(CENTRE, "CANCEL");
+    assert_string_equal(header_of("Via", value), branch);
+    respond(CENTRE, "200 OK", "agent", "");
+    expect(CARRIER, "SIP/2.0 500");
+    expect(CARRIER, "SIP/2.0 500"); /* until its ACK */
+    request_with(&caller, "ACK", "", "", "");
+    assert_int_equal(rig.told[PROXY_CALL_ENDED], 1);
+    assert_int_equal(b2bua_call_count(rig.b2bua), 0);
+    struct b2bua_counts counts;
+    b2bua_counts(rig.b2bua, &counts);
+    assert_int_equal(counts.calls_ended_early, 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_rig, close_rig)
@@ -850,7 +935,10 @@ int main(void)
         TEST(a_stranger_gets_403_a_few_times_and_then_nothing),
         TEST(a_challenge_of_one_leg_is_not_passed_to_the_other),
         TEST(a_restarted_proxy_takes_its_calls_up_again),
-        TEST(a_torn_call_is_ended_on_both_sides_and_a_torn_slot_is_left),
+        TEST(a_torn_call_is_ended_on_both_sides),
+        TEST(a_media_part_of_an_earlier_call_is_not_taken_for_this_ones),
+        TEST(a_write_that_is_cut_short_leaves_the_record_before),
+        TEST(a_call_that_rang_at_a_restart_is_ended_on_both_sides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
