@@ -145,7 +145,8 @@ static void correlate(const struct listen *listen, const float *samples, size_t 
             energy += in[n] * in[n];
         }
         float all[2 * TONES];
-        memcpy(all, all4, sizeof(all));
+        for (int i = 0; i < 2 * TONES; i++)
+            all[i] = all4[i / 4][i % 4];
         const float *turn = listen->turns[step];
         for (int i = 0; i < TONES; i++) {
             sums[step].waves[i] = all[i] * turn[i] - all[TONES + i] * turn[TONES + i];

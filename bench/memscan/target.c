@@ -12,7 +12,7 @@
 
 #define PIECE_BYTES   (4u << 20)
 #define PAGE          4096u
-#define MAPPINGS_MAX  8192
+#define MAPPINGS_MAX  65536
 #define MAPPING_BYTES 96
 
 struct mapping {
@@ -62,6 +62,26 @@ static bool is_wanted(const char *rights, unsigned long inode, const char *name,
     return rights[1] == 'w' || rights[3] == 's' || strstr(name, "secretmem") != NULL;
 }
 
+/* "first-end rights offset device inode   name"; false: not such a line. */
+static bool read_line(char *line, struct mapping *mapping, bool has_all)
+{
+    char *rest;
+    line[strcspn(line, "\n")] = 0;
+    mapping->first = strtoull(line, &rest, 16);
+    if (*rest != '-')
+        return false;
+    mapping->end = strtoull(rest + 1, &rest, 16);
+    const char *rights = strsep(&rest, " ") ? strsep(&rest, " ") : NULL;
+    const char *device = rights && strsep(&rest, " ") ? strsep(&rest, " ") : NULL;
+    const char *inode = device ? strsep(&rest, " ") : NULL;
+    if (!inode)
+        return false;
+    const char *name = rest ? rest + strspn(rest, " ") : "";
+    snprintf(mapping->name, sizeof(mapping->name), "%.*s", MAPPING_BYTES - 1, name[0] ? name : "anonymous");
+    return mapping->end > mapping->first && mapping->end - mapping->first <= SHADOW_BYTES &&
+           is_wanted(rights, strtoul(inode, NULL, 10), name, has_all);
+}
+
 static enum err read_mappings(struct target *target, pid_t pid, bool has_all)
 {
     char path[64], line[512];
@@ -69,23 +89,11 @@ static enum err read_mappings(struct target *target, pid_t pid, bool has_all)
     FILE *maps = fopen(path, "re");
     if (!maps)
         return errno == ENOENT ? ERR_NOT_FOUND : ERR_REFUSED;
-    while (target->mapping_count < MAPPINGS_MAX && fgets(line, sizeof(line), maps)) {
-        struct mapping *mapping = &target->mappings[target->mapping_count];
-        unsigned long first, end, inode;
-        char rights[8];
-        int name_at = 0;
-        if (sscanf(line, "%lx-%lx %7s %*s %*s %lu %n", &first, &end, rights, &inode, &name_at) < 4)
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        const char *name = name_at > 0 && line[name_at] ? line + name_at : "anonymous";
-        if (!is_wanted(rights, inode, name, has_all) || end - first > SHADOW_BYTES)
-            continue;
-        mapping->first = first;
-        mapping->end = end;
-        snprintf(mapping->name, sizeof(mapping->name), "%.*s", MAPPING_BYTES - 1, name);
-        target->mapping_count++;
-    }
+    while (target->mapping_count < MAPPINGS_MAX && fgets(line, sizeof(line), maps))
+        target->mapping_count += read_line(line, &target->mappings[target->mapping_count], has_all);
     fclose(maps);
+    if (target->mapping_count == MAPPINGS_MAX)
+        return ERR_FULL; /* a part unseen must not pass for clean */
     return target->mapping_count > 0 ? OK : ERR_REFUSED;
 }
 

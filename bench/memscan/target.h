@@ -14,7 +14,7 @@ struct target;
 #define TARGET_NAME_BYTES 64
 
 /* has_all: files mapped read-only too (program text cannot hold what was keyed). ERR_NOT_FOUND, ERR_REFUSED (no right to
- * read it), ERR_RANGE (the caller itself), ERR_MEMORY. */
+ * read it), ERR_RANGE (the caller itself), ERR_FULL (more mappings than it can look at), ERR_MEMORY. */
 MUST_USE enum err target_open(struct target **out, pid_t pid, bool has_all);
 void target_close(struct target *target);
 
