@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { OUT_MAX = 6000, DIGITS_MAX = 400, SAMPLES_MAX = 8000 * 130, EVENT_TYPE = 101 };
+enum { OUT_MAX = 40000, DIGITS_MAX = 400, SAMPLES_MAX = 8000 * 610, EVENT_TYPE = 101 };
 
 #define TONE_DBM0 (-10.0)
 #define LEAK_DBM0 (-38.0) /* the background's own 10 ms windows stay below */
@@ -392,6 +392,25 @@ static void with_masking_off_the_same_check_finds_the_leak(void **state)
     assert_true(press_all_keys(sim, 160) > TONE_DBM0 - 3);
     sim_press_event(sim, 5, 5);
     assert_true(sim->event_count > 0);
+    sim_free(sim);
+}
+
+static void ten_minutes_with_200_keys_are_heard_once_each_and_leak_nothing(void **state)
+{
+    struct sim *sim = sim_new();
+    (void)state;
+    sim_arm(sim);
+    for (int i = 0; i < 200; i++) {
+        sim_run(sim, -1, 142, 160);
+        size_t from = sim->out_count - 1;
+        sim_run(sim, i * 7 % 10, 4 + (size_t)i % 3, 160);
+        sim_run(sim, -1, 4, 160);
+        assert_true(sim_leak(sim, from, i * 7 % 10) < LEAK_DBM0);
+        assert_int_equal(sim->digit_count, i + 1);
+        assert_int_equal(sim->digits[i], i * 7 % 10);
+    }
+    assert_true(sim->out_count > 30000);
+    assert_continuous(sim, 0);
     sim_free(sim);
 }
 
@@ -828,6 +847,7 @@ int main(void)
         cmocka_unit_test(sequence_and_timestamp_wrap_without_a_seam),
         cmocka_unit_test(armed_leg_leaks_no_key_and_reports_each_once_at_every_ptime),
         cmocka_unit_test(with_masking_off_the_same_check_finds_the_leak),
+        cmocka_unit_test(ten_minutes_with_200_keys_are_heard_once_each_and_leak_nothing),
         cmocka_unit_test(ptime_may_change_in_the_middle_of_a_key),
         cmocka_unit_test(loss_is_mirrored_as_loss_and_leaks_nothing),
         cmocka_unit_test(reordered_and_doubled_packets_neither_leak_nor_repeat_numbers),
