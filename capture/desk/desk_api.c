@@ -198,7 +198,8 @@ static void events_h(const struct ask *ask)
 {
     bool is_one = ask->match.route->id == ROUTE_CAPTURE_EVENTS;
     if (ask->request->method == HTTP_HEAD) {
-        refuse(ask, 405, "method_not_allowed", "an event stream has no HEAD");
+        http_reply_error(ask->connection, 405, "method_not_allowed", "an event stream has no HEAD",
+                         "Allow: GET\r\n");
         return;
     }
     if (is_one && !wanted_capture(ask))

@@ -225,6 +225,24 @@ static void reconcile(struct desk *desk, const struct store_intent *intent)
               LOG_ID("capture", intent->capture_id), LOG_COUNT("attempt", intent->attempt));
 }
 
+/* Only the desk knows whether an intent is open, so the vault leaves a lost capture's end to it. With an intent money
+ * may have moved: it is looked into at once. Without one the agent decides, unless the caller has hung up: then nothing
+ * is left to decide. */
+static void settle_lost(struct desk *desk, const struct desk_capture *capture)
+{
+    struct store_intent intent;
+    enum err err = store_intent_open_of(desk->store, capture->record.id, &intent);
+    if (err == OK) {
+        reconcile(desk, &intent);
+    } else if (err == ERR_NOT_FOUND && capture->record.problem == PROBLEM_HANG_UP) {
+        struct capture_cancel_msg cancel = {.call_id = capture->record.call_id};
+        MSG_INIT(&cancel, CAPTURE_CANCEL, capture->record.id);
+        err = msg_send(&desk->vault, &cancel);
+        log_event(LOG_INFO, "a lost capture's caller hung up: it is cancelled",
+                  LOG_ID("capture", capture->record.id), LOG_ERR("sent", err));
+    }
+}
+
 static enum err progress_h(void *owner, const void *bytes)
 {
     struct desk *desk = owner;
@@ -241,11 +259,8 @@ static enum err progress_h(void *owner, const void *bytes)
     if (capture_state_is_end(message->state))
         keep_end(desk, capture);
     desk_publish_capture(desk, capture);
-    /* Lost with an intent open: money may have moved, so it is looked into at once, whatever the agent does. */
-    struct store_intent intent;
-    if (message->state == CAPTURE_LOST &&
-        store_intent_open_of(desk->store, message->header.subject, &intent) == OK)
-        reconcile(desk, &intent);
+    if (message->state == CAPTURE_LOST)
+        settle_lost(desk, capture);
     return OK;
 }
 

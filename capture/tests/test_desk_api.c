@@ -1,6 +1,7 @@
 /* The whole desk from outside, in a process of its own behind its wall: API, event streams, links, restarts. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/role_msg.h"
 #include "capture/tests/desk_harness.h"
 
 #include <pwd.h>
@@ -645,6 +646,8 @@ static void a_lost_capture_with_an_intent_is_reconciled_at_once_and_one_without_
     struct capture_open_msg open = open_capture(harness, id);
     harness_link_cut(harness, ROLE_VAULT);
     harness_link_new(harness, ROLE_VAULT);
+    struct capture_sync_msg sync;
+    assert_true(harness_receive(harness->vault_fd, CAPTURE_SYNC, &sync, sizeof(sync)));
     struct capture_progress_msg lost = harness_progress(&open, CAPTURE_LOST);
     lost.amount_minor = 0;
     memset(lost.currency, 0, sizeof(lost.currency));
@@ -652,6 +655,14 @@ static void a_lost_capture_with_an_intent_is_reconciled_at_once_and_one_without_
     json_t *capture = wait_state(harness, id, "lost");
     assert_int_equal(json_integer_value(json_object_get(capture, "amount")), 1234);
     json_decref(capture);
+    assert_true(harness_is_quiet(harness->vault_fd, 50)); /* the agent decides */
+    lost.problem = PROBLEM_HANG_UP;
+    harness_send(harness->vault_fd, &lost);
+    struct capture_cancel_msg cancel;
+    assert_true(harness_receive(harness->vault_fd, CAPTURE_CANCEL, &cancel, sizeof(cancel)));
+    assert_int_equal(cancel.header.subject, open.header.subject);
+    assert_int_equal(cancel.call_id, CALL);
+    lost.problem = PROBLEM_VAULT_RESTARTED;
     open = open_capture(harness, second);
     assert_string_not_equal(id, second);
     struct capture_store_msg store = harness_store(&open, STORE_INTENT, 1);
@@ -776,6 +787,23 @@ static void messages_out_of_form_are_refused_and_the_desk_lives(void **state)
     json_decref(wait_state(harness, id, "collecting"));
 }
 
+static void a_draining_desk_is_idle_when_the_last_capture_has_ended(void **state)
+{
+    struct harness *harness = *state;
+    struct role_plain_msg idle;
+    char id[24];
+    say_call(harness);
+    struct capture_open_msg open = open_capture(harness, id);
+    harness_drain(harness);
+    assert_false(harness_receive(harness->control_fd, ROLE_IDLE, &idle, sizeof(idle)));
+    struct capture_store_msg store = harness_store(&open, STORE_RESULT, 1);
+    store.state = CAPTURE_CANCELLED;
+    assert_true(store_is_durable(harness, &store));
+    struct capture_progress_msg progress = harness_progress(&open, CAPTURE_CANCELLED);
+    harness_send(harness->vault_fd, &progress);
+    assert_true(harness_receive(harness->control_fd, ROLE_IDLE, &idle, sizeof(idle)));
+}
+
 static void the_desk_beats_while_it_lives_and_stops_when_told(void **state)
 {
     struct harness *harness = *state;
@@ -804,6 +832,7 @@ int main(void)
         WITH_DESK(a_desk_that_was_killed_shows_everything_again_and_asks_both_peers),
         WITH_DESK(a_full_disk_means_not_durable_and_nothing_is_opened),
         WITH_DESK(messages_out_of_form_are_refused_and_the_desk_lives),
+        WITH_DESK(a_draining_desk_is_idle_when_the_last_capture_has_ended),
         WITH_DESK(the_desk_beats_while_it_lives_and_stops_when_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

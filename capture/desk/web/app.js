@@ -347,6 +347,7 @@
       $('lamps').replaceChildren(...lamps.map(([name, isUp, down]) =>
         el('li', { class: isUp ? '' : 'down', text: t(name) + ' ' + t(isUp ? 'lampUp' : down) })));
     }
+    $('lamps').hidden = !state.isLive; /* they would tell of what was */
     setText($('line'), state.isLive ? t('lineLive') : t('lineLost'));
     $('line').className = state.isLive ? 'line' : 'line down';
   }
