@@ -75,6 +75,9 @@ enum err mask_init(struct mask *mask, const struct mask_options *options)
     comfort_noise_init(&mask->noise, options->noise_seed);
     spandsp_detector_init(reference_of(mask));
     mask->beep_from = INT64_MIN / 2;
+    /* What came before the first sample was not heard either: the leg may have been armed in the middle of a key. */
+    mask->spans[mask->span_count++] = (struct span){0, GAP_BESIDE};
+    mask->tainted_until = GAP_BESIDE;
     return OK;
 }
 

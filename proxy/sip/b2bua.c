@@ -287,6 +287,7 @@ void b2bua_set_capture(struct b2bua *b2bua, uint64_t call_id, uint64_t capture_i
         return;
     call->capture_id = capture_id;
     call_keep(call);
+    call_tell(call, PROXY_CALL_ANSWERED); /* the desk shows whether a leg is armed */
 }
 
 uint64_t b2bua_capture_of(const struct b2bua *b2bua, uint64_t call_id)
