@@ -144,6 +144,15 @@ enum err role_receive(struct role_context *context, enum role role, int control_
     return OK;
 }
 
+void role_release(struct role_context *context)
+{
+    for (size_t kind = 0; kind < HERITAGE_KINDS; kind++) {
+        free(context->heritage[kind]);
+        context->heritage[kind] = NULL;
+        context->heritage_count[kind] = 0;
+    }
+}
+
 static enum err send_plain(struct role_context *context, uint16_t type)
 {
     struct role_plain_msg message;

@@ -40,6 +40,9 @@ struct role_context {
 /* Called by main(): reads the heritage from control_fd. The log is open when it returns. */
 MUST_USE enum err role_receive(struct role_context *context, enum role role, int control_fd);
 
+/* After the role's run function returned. Sockets are left to the process's end. */
+void role_release(struct role_context *context);
+
 /* Sent once, after the wall is up and the loop is about to start. */
 MUST_USE enum err role_ready(struct role_context *context);
 

@@ -81,7 +81,9 @@ static int run_role(const char *name)
             fprintf(stderr, "tonegate: role %s is started by the supervisor only: %s\n", name, err_str(err));
             return EXIT_USAGE;
         }
-        return roles[i].run(&context);
+        int code = roles[i].run(&context);
+        role_release(&context);
+        return code;
     }
     return usage();
 }
