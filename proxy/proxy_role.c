@@ -394,15 +394,21 @@ static enum err proxy_open(struct proxy *proxy)
     return role_ready(proxy->context);
 }
 
+static void proxy_init(struct proxy *proxy, struct role_context *context)
+{
+    *proxy = (struct proxy){.context = context};
+    proxy->vault = (struct msg_port){.fd = -1,
+                                     .permits = vault_permits,
+                                     .permit_count = sizeof(vault_permits) / sizeof(vault_permits[0]),
+                                     .state_h = state_of_call,
+                                     .owner = proxy};
+    proxy->desk = (struct msg_port){.fd = -1, .permits = desk_permits, .permit_count = 1, .owner = proxy};
+}
+
 int proxy_role_run(struct role_context *context)
 {
-    struct proxy proxy = {.context = context, .vault = {.fd = -1}, .desk = {.fd = -1}};
-    proxy.vault = (struct msg_port){.fd = -1,
-                                    .permits = vault_permits,
-                                    .permit_count = sizeof(vault_permits) / sizeof(vault_permits[0]),
-                                    .state_h = state_of_call,
-                                    .owner = &proxy};
-    proxy.desk = (struct msg_port){.fd = -1, .permits = desk_permits, .permit_count = 1, .owner = &proxy};
+    struct proxy proxy;
+    proxy_init(&proxy, context);
     enum err err = proxy_open(&proxy);
     if (err)
         log_event(LOG_ERROR, "proxy cannot start", LOG_ERR("error", err));
