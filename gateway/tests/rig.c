@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 10000
+#define WAIT_MS 25000
 
 static char folder[] = "/tmp/tonegate-gateway-XXXXXX";
 static int log_fd = -1;
@@ -143,9 +143,9 @@ static const struct msg_permit permits[] = {
 struct step_settings rig_settings(const char *url)
 {
     struct step_settings settings = {.connector = connector_find("stripe"),
-                                     .create_timeout_ms = 3000,
-                                     .charge_timeout_ms = 3000,
-                                     .ceiling_ms = 9000,
+                                     .create_timeout_ms = 8000,
+                                     .charge_timeout_ms = 8000,
+                                     .ceiling_ms = 20000,
                                      .retries = 2,
                                      .retry_wait_ms = 50};
     size_t capacity;
@@ -323,8 +323,8 @@ static char *fetch_path(struct rig *rig, const struct rig_sandbox *sandbox, cons
                                    .headers = "Authorization: Bearer " RIG_API_KEY
                                               "\nContent-Type: application/x-www-form-urlencoded\n",
                                    .body = body,
-                                   .connect_timeout_ms = 2000,
-                                   .timeout_ms = 2000};
+                                   .connect_timeout_ms = 10000,
+                                   .timeout_ms = 10000};
     assert_int_equal(http_start(NULL, client, &request, fetched, &fetch), OK);
     event_base_dispatch(rig->base);
     http_client_free(client);

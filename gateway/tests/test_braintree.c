@@ -305,7 +305,7 @@ static unsigned requests_of_a_confirmation(enum fake_behaviour behaviour, unsign
     fake_start(&fake, behaviour, argument, rig_path("right"));
     struct step_settings settings = rig_settings(fake.url);
     settings.connector = &braintree_connector;
-    settings.charge_timeout_ms = 500;
+    settings.charge_timeout_ms = 2000;
     memcpy(secret_buffer(settings.key, &capacity), "public:private", 14);
     secret_set_length(settings.key, 14);
     rig_open(&rig, &settings);

@@ -204,7 +204,7 @@ static void a_confirmation_that_times_out_is_asked_about_not_repeated(void **sta
     char token[LIMIT_TOKEN_BYTES], order[LIMIT_TOKEN_BYTES];
     rig_close(&rig);
     struct step_settings settings = rig_settings(sandbox.url);
-    settings.charge_timeout_ms = 400;
+    settings.charge_timeout_ms = 1000;
     rig_open(&rig, &settings);
     size_t before = rig_ledger_count(&rig, &sandbox, "charged");
     prepare(GOOD_CARD, 815, token, order);
