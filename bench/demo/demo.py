@@ -130,7 +130,7 @@ MOMENTS = {  # after which step memory is looked at, and who may hold the card t
 }
 
 
-def memory_watch(service, card, looks, screen):
+def memory_watch(service, desk, card, looks, screen):
     """Looks for the card in every role at the moments above; the call goes on meanwhile."""
     def at_state(name):
         if name not in MOMENTS or card.is_plain:
@@ -140,9 +140,12 @@ def memory_watch(service, card, looks, screen):
         moment, allowed = MOMENTS[name]
         found = judge.memory(service, card, moment, allowed)
         looks.extend(found)
+        if name == "over":
+            found += judge.traces(service, desk, card, moment)
+            looks.extend(found[-3:])
         bad = [look["role"] for look in found if look["finds"] and not look["is_allowed"]]
         size = sum(look["megabytes"] for look in found)
-        screen(f"memory, {moment}: {size:.0f} MB of {len(found)} processes searched and listened to, "
+        screen(f"memory, {moment}: {size:.0f} MB of every role{' and of files, logs and answers' if name == 'over' else ''} searched, "
                + (f"FOUND in {', '.join(bad)}" if bad else "no digit outside the vault" if allowed else "no digit"))
     return at_state
 
@@ -155,7 +158,7 @@ def run_calls(service, desk, options, screen, outcome):
         looks = []
         result = pay_by_card(service, desk, card, number, amount=options.amount, currency=options.currency,
                              caller_options=caller_options(options), progress=screen,
-                             at_state=memory_watch(service, card, looks, screen))
+                             at_state=memory_watch(service, desk, card, looks, screen))
         outcome.calls.append(judge_call(service, desk, result, screen))
         outcome.calls[-1].memory = looks
 

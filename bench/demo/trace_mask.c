@@ -31,17 +31,22 @@ struct trace {
     uint64_t offset; /* of the mask's first sample in the recording */
 };
 
+static json_int_t place(const struct trace *trace, uint64_t sample)
+{
+    return (json_int_t)sample + (json_int_t)trace->offset;
+}
+
 static void suspicion_h(void *owner, uint64_t at_sample)
 {
     struct trace *trace = owner;
-    json_array_append_new(trace->suspicions, json_integer((json_int_t)(at_sample + trace->offset)));
+    json_array_append_new(trace->suspicions, json_integer(place(trace, at_sample)));
 }
 
 static void span_h(void *owner, uint64_t from_sample, uint64_t to_sample)
 {
     struct trace *trace = owner;
-    json_array_append_new(trace->spans, json_pack("[I,I]", (json_int_t)(from_sample + trace->offset),
-                                                  (json_int_t)(to_sample + trace->offset)));
+    json_array_append_new(trace->spans,
+                          json_pack("[I,I]", place(trace, from_sample), place(trace, to_sample)));
 }
 
 static void take_edges(struct trace *trace, const struct dtmf_edge *edges, size_t count)
@@ -49,9 +54,8 @@ static void take_edges(struct trace *trace, const struct dtmf_edge *edges, size_
     for (size_t e = 0; e < count; e++)
         if (edges[e].kind == DTMF_EDGE_ON)
             json_array_append_new(trace->decisions,
-                                  json_pack("{s:I,s:I,s:f,s:f}", "onset",
-                                            (json_int_t)(edges[e].onset_sample + trace->offset), "reported",
-                                            (json_int_t)(edges[e].reported_sample + trace->offset),
+                                  json_pack("{s:I,s:I,s:f,s:f}", "onset", place(trace, edges[e].onset_sample),
+                                            "reported", place(trace, edges[e].reported_sample),
                                             "level_low_dbm0", (double)edges[e].level_low_dbm0,
                                             "level_high_dbm0", (double)edges[e].level_high_dbm0));
 }
@@ -70,7 +74,7 @@ static bool parse(struct request *request, int argc, char **argv)
     *request = (struct request){.to_s = 1e9, .options = {.lookahead_samples = 160, .noise_seed = 1}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        double number = option == '?' ? -1 : atof(optarg);
+        double number = option == '?' ? -1 : strtod(optarg, NULL);
         if (option == 'l' && number >= 0 && number <= 100)
             request->options.lookahead_samples = (unsigned)(number * 8);
         else if (option == 'f' && number >= 0)

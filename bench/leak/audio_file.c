@@ -12,6 +12,7 @@
 #define RATE_MIN        4000
 #define RATE_MAX        192000
 #define SECONDS_MAX     (4 * 3600)
+#define WRITE_FRAMES    4096
 #define SINC_HALF_WIDTH 24 /* zero crossings on each side */
 
 /* libsndfile reads a file that was cut short without an error; only its log says so. */
@@ -165,19 +166,22 @@ void audio_free(struct audio *audio)
 enum err audio_write(const char *path, const short *const *channels, size_t channel_count, size_t count,
                      char *reason)
 {
-    SF_INFO format = {
-        .samplerate = AUDIO_RATE, .channels = (int)channel_count, .format = SF_FORMAT_WAV | SF_FORMAT_PCM_16};
+    short frames[WRITE_FRAMES * AUDIO_CHANNELS_MAX]; /* every call of the library is a system call */
+    SF_INFO format = {0};
+    format.samplerate = AUDIO_RATE;
+    format.channels = (int)channel_count;
+    format.format = SF_FORMAT_WAV | SF_FORMAT_PCM_16;
     SNDFILE *file = sf_open(path, SFM_WRITE, &format);
     if (file == NULL) {
         snprintf(reason, AUDIO_REASON_BYTES, "%s: %s", path, sf_strerror(NULL));
         return ERR_SYSTEM;
     }
     bool is_written = true;
-    for (size_t i = 0; i < count && is_written; i++) {
-        short frame[AUDIO_CHANNELS_MAX];
-        for (size_t c = 0; c < channel_count; c++)
-            frame[c] = channels[c][i];
-        is_written = sf_writef_short(file, frame, 1) == 1;
+    for (size_t at = 0; at < count && is_written; at += WRITE_FRAMES) {
+        size_t here = count - at < WRITE_FRAMES ? count - at : WRITE_FRAMES;
+        for (size_t i = 0; i < here * channel_count; i++)
+            frames[i] = channels[i % channel_count][at + i / channel_count];
+        is_written = sf_writef_short(file, frames, (sf_count_t)here) == (sf_count_t)here;
     }
     if (sf_close(file) == 0 && is_written)
         return OK;

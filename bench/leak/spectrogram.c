@@ -22,7 +22,7 @@ static void fill_palette(png_color *palette)
 {
     for (int i = 0; i < COLOURS; i++) {
         double at = (double)i * (ANCHORS - 1) / (COLOURS - 1);
-        int below = at >= ANCHORS - 1 ? ANCHORS - 2 : (int)at;
+        int below = i * (ANCHORS - 1) / COLOURS;
         double share = at - below;
         unsigned char mixed[3];
         for (int c = 0; c < 3; c++)
@@ -45,7 +45,7 @@ static void column_levels(const float *samples, size_t count, double centre, flo
     }
     fourier_transform(bins, WINDOW, false);
     for (int k = 0; k <= WINDOW / 2; k++) {
-        double amplitude = 2 * hypot(bins[k].re, bins[k].im) / weight;
+        double amplitude = 2 * hypot((double)bins[k].re, (double)bins[k].im) / weight;
         levels[k] = (float)(20 * log10(amplitude / 32768 + 1e-9) + PEAK_DBM0);
     }
 }

@@ -97,11 +97,16 @@ static bool take_ways(const char *text, unsigned *ways)
 /* USER@ADDRESS:PORT */
 static bool take_target(struct phone_options *options, const char *text)
 {
-    char host[64];
+    char host[INET_ADDRSTRLEN];
     unsigned port;
-    char rest;
-    if (sscanf(text, "%63[^@]@%63[0-9.]:%5u%c", options->to_user, host, &port, &rest) != 3 || port > 65535)
+    size_t user = strcspn(text, "@");
+    size_t address = text[user] == '@' ? strcspn(text + user + 1, ":") : 0;
+    if (user == 0 || user >= sizeof options->to_user || address == 0 || address >= sizeof host ||
+        text[user + 1 + address] != ':' || !take_unsigned(text + user + address + 2, 1, 65535, &port))
         return false;
+    memcpy(options->to_user, text, user);
+    memcpy(host, text + user + 1, address);
+    host[address] = '\0';
     options->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     return inet_pton(AF_INET, host, &options->to.sin_addr) == 1;
 }

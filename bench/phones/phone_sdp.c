@@ -2,17 +2,37 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LINE_BYTES 256
 
+/* Steps over prefix. */
+static bool take_word(const char **text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    if (strncmp(*text, prefix, length) != 0)
+        return false;
+    *text += length;
+    return true;
+}
+
+/* Steps over a number of at most `most`. */
+static bool take_number(const char **text, unsigned long most, unsigned *out)
+{
+    char *end;
+    if (**text < '0' || **text > '9')
+        return false;
+    unsigned long value = strtoul(*text, &end, 10);
+    *text = end;
+    *out = (unsigned)value;
+    return value <= most;
+}
+
 static void take_address(struct phone_sdp *sdp, const char *line)
 {
-    char text[LINE_BYTES];
-    if (sscanf(line, "c=IN IP4 %255s", text) != 1)
-        return;
     struct in_addr address;
-    if (inet_pton(AF_INET, text, &address) == 1)
+    if (take_word(&line, "c=IN IP4 ") && inet_pton(AF_INET, line, &address) == 1)
         sdp->rtp.sin_addr = address;
 }
 
@@ -20,13 +40,11 @@ static void take_address(struct phone_sdp *sdp, const char *line)
 static void take_media(struct phone_sdp *sdp, const char *line)
 {
     unsigned port;
-    int at = 0;
-    if (sscanf(line, "m=audio %u RTP/AVP%n", &port, &at) != 1 || at == 0 || port > 65535)
+    unsigned type;
+    if (!take_word(&line, "m=audio ") || !take_number(&line, 65535, &port) || !take_word(&line, " RTP/AVP"))
         return;
     sdp->rtp.sin_port = htons((unsigned short)port);
-    unsigned type;
-    int used;
-    for (const char *rest = line + at; sscanf(rest, " %3u%n", &type, &used) == 1; rest += used) {
+    while (take_word(&line, " ") && take_number(&line, 127, &type)) {
         if (type != PHONE_PCMU && type != PHONE_PCMA)
             continue;
         if (!sdp->has_pcmu && !sdp->has_pcma)
@@ -39,17 +57,17 @@ static void take_media(struct phone_sdp *sdp, const char *line)
 static void take_attribute(struct phone_sdp *sdp, const char *line)
 {
     unsigned number;
-    int at = 0;
-    if (sscanf(line, "a=rtpmap:%3u telephone-event/8000%n", &number, &at) == 1 && at > 0 && number < 128)
-        sdp->event_type = (int)number;
-    else if (sscanf(line, "a=ptime:%4u", &number) == 1 && number <= 200)
-        sdp->ptime_ms = number;
-    else if (strcmp(line, "a=sendonly") == 0)
+    if (strcmp(line, "a=sendonly") == 0)
         sdp->is_receiving = false;
     else if (strcmp(line, "a=recvonly") == 0)
         sdp->is_sending = false;
     else if (strcmp(line, "a=inactive") == 0)
         sdp->is_sending = sdp->is_receiving = false;
+    else if (take_word(&line, "a=ptime:") && take_number(&line, 200, &number))
+        sdp->ptime_ms = number;
+    else if (take_word(&line, "a=rtpmap:") && take_number(&line, 127, &number) &&
+             take_word(&line, " telephone-event/8000"))
+        sdp->event_type = (int)number;
 }
 
 enum err phone_sdp_parse(struct phone_sdp *out, const char *text, size_t length)

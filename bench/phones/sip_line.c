@@ -268,7 +268,7 @@ static void take_contact(struct sip_line *line, const osip_message_t *message)
     if (inet_pton(AF_INET, contact->url->host, &peer.sin_addr) != 1)
         return;
     if (contact->url->port != NULL)
-        peer.sin_port = htons((uint16_t)atoi(contact->url->port));
+        peer.sin_port = htons((uint16_t)strtoul(contact->url->port, NULL, 10));
     line->peer = peer;
 }
 

@@ -61,7 +61,8 @@ class Stage:
     def memory(self, card, allowed=()):
         if Stage.is_sanitized:  # the sanitizer's own copies of freed memory are no product of ours
             return
-        for look in judge.memory(self.service, card, "now", allowed):
+        looks = judge.memory(self.service, card, "now", allowed) + judge.traces(self.service, self.desk, card, "now")
+        for look in looks:
             check(not look["finds"] or look["is_allowed"], f"the card is in the memory of {look['role']}", look["classes"],
                   look["places"])
 

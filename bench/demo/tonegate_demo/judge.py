@@ -1,6 +1,7 @@
 """What the call left behind, judged by programs that know nothing of the service: leak, mask trace, memory."""
 import datetime
 import json
+import pathlib
 import subprocess
 import time
 
@@ -57,6 +58,49 @@ def memory(service, card, moment, allowed=()):
     return [{"moment": moment, "role": pids[one["pid"]], "megabytes": one["bytes_scanned"] / 1e6,
              "hidden_kilobytes": one["bytes_hidden"] / 1e3, "finds": one["finds"], "classes": one["classes"],
              "places": one["places"], "is_allowed": pids[one["pid"]] in allowed} for one in report["processes"]]
+
+
+def number_forms(number):
+    """The number as it might stand in a file."""
+    digits = [int(letter) for letter in number]
+    even = digits if len(digits) % 2 == 0 else [0, *digits]
+    grouped = (" ".join(number[at:at + 4] for at in range(0, len(number), 4)),
+               "-".join(number[at:at + 4] for at in range(0, len(number), 4)))
+    return {"text": [number.encode(), number[::-1].encode(), number.encode("utf-16-le")],
+            "spaced": [form.encode() for form in grouped], "bytes": [bytes(digits)],
+            "packed": [bytes(a * 16 + b for a, b in zip(even[::2], even[1::2]))]}
+
+
+def find_forms(number, name, texts, moment):
+    """A row like those of memory() for anything that can be read as bytes."""
+    forms = number_forms(number)
+    classes = {}
+    size = 0
+    for text in texts:
+        size += len(text)
+        for form, patterns in forms.items():
+            count = sum(text.count(pattern) for pattern in patterns)
+            if count:
+                classes[form] = classes.get(form, 0) + count
+    return {"moment": moment, "role": name, "megabytes": size / 1e6, "hidden_kilobytes": 0, "finds": sum(classes.values()),
+            "classes": classes, "places": [], "is_allowed": False}
+
+
+def traces(service, desk, card, moment):
+    """The card in files the service wrote, in what the page was told, in command lines and environments."""
+    files = [path.read_bytes() for folder in (service.state,) for path in sorted(folder.rglob("*")) if path.is_file()]
+    files += [(service.out / "tonegate.log").read_bytes()]
+    processes = []
+    for pid in [service.service.child.pid, *service.roles().values()]:
+        for name in ("cmdline", "environ"):
+            try:
+                processes.append(pathlib.Path(f"/proc/{pid}/{name}").read_bytes())
+            except OSError:
+                pass
+    with desk.changed:
+        told = [json.dumps(body).encode() for _, _, body in desk.log]
+    return [find_forms(card.number, name, texts, moment) for name, texts in (
+        ("files, database and logs", files), ("what the page was told", told), ("command lines", processes))]
 
 
 def latencies(result, traced):

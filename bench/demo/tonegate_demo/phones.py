@@ -12,7 +12,7 @@ class Phone(JsonProgram):
         super().__init__(kind, [service.program("tonegate-phone"), kind, *map(str, arguments)], log_path, **named)
         self.expect("ready", 10)
 
-    def finish(self, timeout_s=10):
+    def finish(self, timeout_s=60):
         """The summary, after the call is over; the program has ended then."""
         summary = self.expect("summary", timeout_s)
         self.code = self.wait(5)
