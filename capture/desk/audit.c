@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "capture/desk/disk_wait.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -84,7 +85,10 @@ static enum err write_durable(struct audit *audit, const char *bytes, size_t len
             goto undo;
         done += (size_t)put;
     }
-    if (fdatasync(audit->fd) != 0)
+    disk_wait_begin();
+    int synced = fdatasync(audit->fd);
+    disk_wait_end();
+    if (synced != 0)
         goto undo;
     audit->length += (off_t)length;
     return OK;

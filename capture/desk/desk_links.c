@@ -559,10 +559,8 @@ static void grace_begin(struct desk *desk, struct event *timer)
 
 static void vault_up(struct desk *desk)
 {
-    for (size_t i = 0; i < desk->model.capture_capacity; i++) {
+    for (size_t i = 0; i < desk->model.capture_capacity; i++)
         desk->model.captures[i].is_confirmed = false;
-        desk->model.captures[i].has_answered = false; /* a new vault counts from the start */
-    }
     struct capture_sync_msg sync = {0};
     MSG_INIT(&sync, CAPTURE_SYNC, 0);
     enum err err = msg_send(&desk->vault, &sync);

@@ -30,9 +30,9 @@ struct desk_capture {
     uint8_t selected_field;      /* enum card_field */
     uint8_t attempts_max;
     bool is_masked;
-    bool is_end_stored;                /* the store holds its end: */
-    uint8_t stored_state;              /* this one; CAPTURE_STATES: none yet */
-    bool has_answered;                 /* on this link: */
+    bool is_end_stored;   /* the store holds its end: */
+    uint8_t stored_state; /* this one; CAPTURE_STATES: none yet */
+    bool has_answered;
     struct capture_store_msg answered; /* the last STORE that was made durable, as it came */
     bool is_confirmed;                 /* by the present link to the vault */
     struct capture_field_view fields[CARD_FIELDS];

@@ -1,6 +1,7 @@
 #include "capture/desk/store.h"
 
 #include "base/log.h"
+#include "capture/desk/disk_wait.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -133,6 +134,14 @@ static enum err told(struct store *store)
     return ERR_STORE;
 }
 
+static int step(sqlite3_stmt *statement)
+{
+    disk_wait_begin();
+    int code = sqlite3_step(statement);
+    disk_wait_end();
+    return code;
+}
+
 static enum err run(struct store *store, const char *text)
 {
     return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? OK : told(store);
@@ -143,7 +152,7 @@ static enum err read_number(struct store *store, const char *text, int64_t *numb
     sqlite3_stmt *statement = NULL;
     enum err err = ERR_STORE;
     if (sqlite3_prepare_v2(store->database, text, -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW) {
+        step(statement) == SQLITE_ROW) {
         *number = sqlite3_column_int64(statement, 0);
         err = OK;
     }
@@ -245,7 +254,7 @@ static void bind_text(sqlite3_stmt *statement, int place, const char *text)
 /* Runs a statement that gives no rows. *changed (may be NULL): rows it changed. */
 static enum err execute(struct store *store, sqlite3_stmt *statement, int *changed)
 {
-    int code = sqlite3_step(statement);
+    int code = step(statement);
     if (changed)
         *changed = sqlite3_changes(store->database);
     sqlite3_reset(statement);
@@ -314,7 +323,7 @@ static enum err captures_read(struct store *store, sqlite3_stmt *select, struct 
 {
     int code = SQLITE_DONE;
     *count = 0;
-    while (*count < capacity && (code = sqlite3_step(select)) == SQLITE_ROW)
+    while (*count < capacity && (code = step(select)) == SQLITE_ROW)
         capture_read(select, &captures[(*count)++]);
     sqlite3_reset(select);
     return code == SQLITE_DONE || code == SQLITE_ROW ? OK : told(store);
@@ -336,7 +345,7 @@ enum err store_capture_find_key(struct store *store, const char *opened_by, cons
     bind_text(select, 1, opened_by);
     bind_text(select, 2, idempotency_key);
     enum err err = ERR_STORE;
-    int code = sqlite3_step(select);
+    int code = step(select);
     if (code == SQLITE_DONE)
         err = ERR_NOT_FOUND;
     if (code == SQLITE_ROW && sqlite3_column_bytes(select, 16) == STORE_REQUEST_HASH_BYTES) {
@@ -358,7 +367,7 @@ static enum err capture_place(struct store *store, uint64_t id, struct place *pl
 {
     sqlite3_stmt *select = prepared(store, CAPTURE_PLACE);
     bind_id(select, 1, id);
-    int code = sqlite3_step(select);
+    int code = step(select);
     if (code == SQLITE_ROW) {
         place->number = sqlite3_column_int64(select, 0);
         place->is_ended = sqlite3_column_int(select, 1) != 0;
@@ -550,7 +559,7 @@ static enum err intents_read(struct store *store, uint64_t capture_id, struct st
     bind_id(select, 2, capture_id);
     int code = SQLITE_DONE;
     *count = 0;
-    while (*count < capacity && (code = sqlite3_step(select)) == SQLITE_ROW) {
+    while (*count < capacity && (code = step(select)) == SQLITE_ROW) {
         struct store_intent *intent = &intents[(*count)++];
         memset(intent, 0, sizeof(*intent));
         intent->capture_id = (uint64_t)sqlite3_column_int64(select, 0);

@@ -13,9 +13,11 @@
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -118,6 +120,10 @@ void harness_new(struct harness *harness, uint16_t port)
     /* Started as root the desk becomes nobody, and SQLite makes its files beside the database. */
     if (chmod(harness->folder, 01777) != 0)
         give_up("folder");
+    harness->sync_ms =
+        mmap(NULL, sizeof(atomic_uint), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (harness->sync_ms == MAP_FAILED)
+        give_up("memory");
     set_paths(harness);
     write_text(harness, "token", HARNESS_TOKEN "\n");
     write_certificate(harness);
@@ -136,6 +142,49 @@ static int open_link(int *ours)
     return ends[1];
 }
 
+/* The system's files, with a sync that takes as long as the test says. */
+static sqlite3_vfs *fast_vfs;
+static sqlite3_vfs slow_vfs;
+static atomic_uint *slow_sync_ms;
+
+struct slow_face {
+    sqlite3_io_methods methods;
+    const sqlite3_io_methods *real;
+};
+
+static int slow_sync(sqlite3_file *file, int flags)
+{
+    usleep(atomic_load(slow_sync_ms) * 1000);
+    return ((const struct slow_face *)file->pMethods)->real->xSync(file, flags);
+}
+
+static int slow_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out_flags)
+{
+    static struct slow_face faces[4]; /* one for each way of locking */
+    (void)vfs;
+    int code = fast_vfs->xOpen(fast_vfs, name, file, flags, out_flags);
+    for (int i = 0; i < 4 && code == SQLITE_OK && file->pMethods; i++) {
+        if (faces[i].real && faces[i].real != file->pMethods)
+            continue;
+        faces[i].methods = *file->pMethods;
+        faces[i].real = file->pMethods;
+        faces[i].methods.xSync = slow_sync;
+        file->pMethods = &faces[i].methods;
+        break;
+    }
+    return code;
+}
+
+static void slow_down(atomic_uint *sync_ms)
+{
+    slow_sync_ms = sync_ms;
+    fast_vfs = sqlite3_vfs_find(NULL);
+    slow_vfs = *fast_vfs;
+    slow_vfs.zName = "slow";
+    slow_vfs.xOpen = slow_open;
+    sqlite3_vfs_register(&slow_vfs, 1);
+}
+
 _Noreturn static void live_as_desk(struct harness *harness, int control_fd, int vault_fd, int proxy_fd)
 {
     struct role_context context = {.role = ROLE_DESK, .config = &harness->config, .control_fd = control_fd};
@@ -150,6 +199,7 @@ _Noreturn static void live_as_desk(struct harness *harness, int control_fd, int 
     close(harness->proxy_fd);
     SSL_CTX_free(harness->client);
     log_open(STDERR_FILENO, LOG_FORMAT_TEXT, getenv("HARNESS_LOG") ? LOG_DEBUG : LOG_ERROR, "desk");
+    slow_down(harness->sync_ms);
     exit(desk_role_run(&context));
 }
 
@@ -237,6 +287,7 @@ void harness_free(struct harness *harness)
     close_links(harness);
     close(harness->listen_fd);
     SSL_CTX_free(harness->client);
+    munmap(harness->sync_ms, sizeof(atomic_uint));
     remove_folder(harness->folder);
 }
 
@@ -269,17 +320,26 @@ void harness_drain(struct harness *harness)
     harness_send(harness->control_fd, &message);
 }
 
-unsigned harness_beats(struct harness *harness, unsigned ms)
+unsigned harness_beats(struct harness *harness, unsigned ms, int64_t *longest_ms)
 {
-    struct mono_time end = mono_add_ms(mono_now(), ms);
+    struct mono_time last = mono_now();
+    struct mono_time end = mono_add_ms(last, ms);
     struct role_plain_msg message;
     unsigned count = 0;
+    int64_t longest = 0;
     while (!mono_reached(mono_now(), end)) {
         if (!wait_readable(harness->control_fd, (unsigned)mono_elapsed_ms(mono_now(), end)))
             break;
-        if (recv(harness->control_fd, &message, sizeof(message), 0) == sizeof(message))
-            count += message.header.type == ROLE_BEAT;
+        if (recv(harness->control_fd, &message, sizeof(message), 0) != sizeof(message) ||
+            message.header.type != ROLE_BEAT)
+            continue;
+        count++;
+        longest = mono_elapsed_ms(last, mono_now()) > longest ? mono_elapsed_ms(last, mono_now()) : longest;
+        last = mono_now();
     }
+    if (longest_ms)
+        *longest_ms =
+            mono_elapsed_ms(last, mono_now()) > longest ? mono_elapsed_ms(last, mono_now()) : longest;
     return count;
 }
 

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@ struct harness {
     uint16_t port;
     char folder[128];
     SSL_CTX *client;
+    atomic_uint *sync_ms; /* shared with the desk: its disk takes so long for each sync */
 };
 
 /* port 0: any. All harness functions end the test program with a message when something cannot be done. */
@@ -41,8 +43,8 @@ void harness_path(const struct harness *harness, const char *name, char *out);
 void harness_link_cut(struct harness *harness, enum role peer);
 void harness_link_new(struct harness *harness, enum role peer);
 void harness_drain(struct harness *harness);
-/* Beats of the desk within so long. */
-unsigned harness_beats(struct harness *harness, unsigned ms);
+/* Beats of the desk within so long; *longest_ms (may be NULL): the longest time without one. */
+unsigned harness_beats(struct harness *harness, unsigned ms, int64_t *longest_ms);
 
 /* The next message of this type on a link, others are skipped; false when none comes within two seconds. */
 bool harness_receive(int fd, uint16_t type, void *message, size_t length);

@@ -6,6 +6,7 @@
 
 #include <pwd.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -787,6 +788,37 @@ static void messages_out_of_form_are_refused_and_the_desk_lives(void **state)
     json_decref(wait_state(harness, id, "collecting"));
 }
 
+static void a_disk_that_takes_three_seconds_is_no_hang(void **state)
+{
+    struct harness *harness = *state;
+    char id[24];
+    int64_t longest_ms;
+    struct capture_stored_msg stored;
+    say_call(harness);
+    struct capture_open_msg open = open_capture(harness, id);
+    struct capture_store_msg store = harness_store(&open, STORE_INTENT, 1);
+    (void)harness_beats(harness, 50, NULL);
+    atomic_store(harness->sync_ms, 3000);
+    harness_send(harness->vault_fd, &store);
+    unsigned count = harness_beats(harness, 2500, &longest_ms);
+    assert_true(harness_is_quiet(harness->vault_fd, 0)); /* not answered before it is on the disk */
+    assert_true(count > 10 && longest_ms < LIMIT_HANG_MS);
+    atomic_store(harness->sync_ms, 0);
+    assert_true(harness_receive(harness->vault_fd, CAPTURE_STORED, &stored, sizeof(stored)));
+    assert_true(stored.is_durable);
+}
+
+static void a_desk_that_hangs_does_not_beat(void **state)
+{
+    struct harness *harness = *state;
+    (void)harness_beats(harness, 50, NULL);
+    assert_int_equal(kill(harness->pid, SIGSTOP), 0);
+    (void)harness_beats(harness, 200, NULL);
+    assert_int_equal(harness_beats(harness, 600, NULL), 0);
+    assert_int_equal(kill(harness->pid, SIGCONT), 0);
+    assert_true(harness_beats(harness, 600, NULL) > 2);
+}
+
 static void a_draining_desk_is_idle_when_the_last_capture_has_ended(void **state)
 {
     struct harness *harness = *state;
@@ -807,7 +839,7 @@ static void a_draining_desk_is_idle_when_the_last_capture_has_ended(void **state
 static void the_desk_beats_while_it_lives_and_stops_when_told(void **state)
 {
     struct harness *harness = *state;
-    assert_true(harness_beats(harness, 1000) >= 4);
+    assert_true(harness_beats(harness, 1000, NULL) >= 4);
     assert_int_equal(harness_stop(harness), 0);
 }
 
@@ -832,6 +864,8 @@ int main(void)
         WITH_DESK(a_desk_that_was_killed_shows_everything_again_and_asks_both_peers),
         WITH_DESK(a_full_disk_means_not_durable_and_nothing_is_opened),
         WITH_DESK(messages_out_of_form_are_refused_and_the_desk_lives),
+        WITH_DESK(a_disk_that_takes_three_seconds_is_no_hang),
+        WITH_DESK(a_desk_that_hangs_does_not_beat),
         WITH_DESK(a_draining_desk_is_idle_when_the_last_capture_has_ended),
         WITH_DESK(the_desk_beats_while_it_lives_and_stops_when_told),
     };
