@@ -124,7 +124,7 @@ static void take_response(void *owner, uint64_t cookie, sip_transaction_id clien
     (void)client;
     if (!call) {
         if (cookie && response && MSG_IS_STATUS_2XX(response) && sip_is(response, "INVITE"))
-            invite_stray_answer(b2bua, cookie, response);
+            invite_stray_answer(b2bua, cookie_side(cookie), response);
         osip_message_free(response);
         return;
     }
@@ -135,6 +135,12 @@ static void take_response(void *owner, uint64_t cookie, sip_transaction_id clien
         invite_response(call, relay, response);
     else
         request_response(call, relay, response);
+}
+
+static void take_stray(void *owner, enum config_trunk_name trunk, osip_message_t *response)
+{
+    invite_stray_answer(owner, side_of(trunk), response);
+    osip_message_free(response);
 }
 
 static void transport_message(void *owner, enum config_trunk_name trunk, const struct sip_peer *peer,
@@ -184,12 +190,32 @@ static struct b2bua_call *place_call(struct b2bua *b2bua, size_t place, const st
 static void end_early(struct b2bua *b2bua, size_t place, struct b2bua_call *call)
 {
     const struct call_farewell *farewell = call_table_farewell(b2bua->table, place);
+    sip_transaction_id id;
     for (int side = 0; side < MEDIA_SIDES; side++) {
-        if (sip_transaction_say_farewell(b2bua->transactions, &farewell->sides[side]))
+        if (sip_transaction_say_farewell(b2bua->transactions, &farewell->sides[side], &id))
             log_event(LOG_WARN, "a side of a ringing call could not be told", LOG_ID("call", call->id));
     }
     call->has_media = true; /* for the desk, which was told that it rings */
     call_end(call);
+}
+
+/* An answer that was not acknowledged when the process before died goes on being repeated. */
+static void restore_pending(struct b2bua_call *call, const struct call_record *record)
+{
+    struct b2bua *b2bua = call->b2bua;
+    const struct call_farewell *farewell = call_table_farewell(b2bua->table, call_place(call));
+    struct mono_time now = mono_now();
+    for (int side = 0; side < MEDIA_SIDES; side++) {
+        struct unacknowledged *pending = &call->sides[side].pending;
+        if (!record->is_pending[side] ||
+            sip_transaction_say_farewell(b2bua->transactions, &farewell->sides[side], &pending->server))
+            continue;
+        pending->is_used = true;
+        pending->cseq = record->pending_cseq[side];
+        pending->interval_ms = b2bua->options.t1_ms;
+        pending->again_at = mono_add_ms(now, b2bua->options.t1_ms);
+        pending->deadline = mono_add_ms(now, 64 * b2bua->options.t1_ms);
+    }
 }
 
 static enum err restore_call(struct b2bua *b2bua, size_t place, const struct call_record *record)
@@ -222,6 +248,7 @@ static enum err restore_call(struct b2bua *b2bua, size_t place, const struct cal
     if (snapshot.capture_id != 0)
         call->capture_id = snapshot.capture_id; /* the worker knows best what is armed */
     err = media_call_keep(b2bua->options.media, call->id, call_table_media(b2bua->table, place));
+    restore_pending(call, record);
     call_set_timer(call);
     return err;
 }
@@ -329,7 +356,8 @@ void b2bua_counts(const struct b2bua *b2bua, struct b2bua_counts *counts)
 
 enum err b2bua_new(struct b2bua **out, const struct b2bua_options *options)
 {
-    static const struct sip_transaction_user user = {take_request, take_ack, take_cancel, take_response};
+    static const struct sip_transaction_user user = {take_request, take_ack, take_cancel, take_response,
+                                                     take_stray};
     *out = NULL;
     struct b2bua *b2bua = calloc(1, sizeof(*b2bua));
     if (!b2bua)

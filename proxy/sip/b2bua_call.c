@@ -91,17 +91,21 @@ void call_make_tag(const struct b2bua_call *call, enum media_side side, char *ta
     memcpy(tag, random, sizeof(random));
 }
 
+bool tag_place(const char *tag, size_t *place)
+{
+    *place = 0;
+    if (strlen(tag) != TAG_PLACE + 16 || strspn(tag, "abcdefghijklmnop") != TAG_PLACE + 16)
+        return false;
+    for (int i = 0; i < TAG_PLACE; i++)
+        *place = *place << 4 | (size_t)(tag[i] - 'a');
+    return true;
+}
+
 struct b2bua_call *call_find(const struct b2bua *b2bua, const osip_message_t *request, enum media_side side)
 {
-    const char *tag = sip_to_tag(request);
-    size_t place = 0;
-    if (strlen(tag) != TAG_PLACE + 16)
+    size_t place;
+    if (!tag_place(sip_to_tag(request), &place))
         return NULL;
-    for (int i = 0; i < TAG_PLACE; i++) {
-        if (tag[i] < 'a' || tag[i] > 'p')
-            return NULL;
-        place = place << 4 | (size_t)(tag[i] - 'a');
-    }
     struct b2bua_call *call = call_at(b2bua, place);
     return call && sip_dialog_matches(&call->sides[side].dialog, request) ? call : NULL;
 }
@@ -157,14 +161,9 @@ enum media_side cookie_side(uint64_t cookie)
     return cookie >> 62 & 1 ? MEDIA_AGENT : MEDIA_CALLER;
 }
 
-size_t cookie_place(uint64_t cookie)
-{
-    return (cookie >> 24) & 0xffff;
-}
-
 struct b2bua_call *call_of_cookie(const struct b2bua *b2bua, uint64_t cookie, struct relay **relay)
 {
-    struct b2bua_call *call = cookie >> 63 ? call_at(b2bua, cookie_place(cookie)) : NULL;
+    struct b2bua_call *call = cookie >> 63 ? call_at(b2bua, (cookie >> 24) & 0xffff) : NULL;
     size_t index = (cookie >> 16) & 0xff;
     if (!call || index >= LIMIT_CALL_RELAYS)
         return NULL;
@@ -248,22 +247,29 @@ static enum err fill_response(struct b2bua_call *call, enum media_side side, osi
     return err || !sdp ? err : add_sdp(response, sdp, sdp_length);
 }
 
-enum err call_respond(struct b2bua_call *call, enum media_side side, sip_transaction_id server,
-                      const osip_message_t *request, const osip_message_t *crossing, int status,
-                      const char *sdp, size_t sdp_length)
+osip_message_t *call_response(struct b2bua_call *call, enum media_side side, const osip_message_t *request,
+                              const osip_message_t *crossing, int status, const char *sdp, size_t sdp_length)
 {
     osip_message_t *response = sip_message_response(request, status, call->sides[side].dialog.local_tag);
     if (!response)
-        return ERR_MEMORY;
+        return NULL;
     if (crossing) {
         enum err ignored = sip_headers_cross(crossing, call->b2bua->config, response); /* optional ones */
         (void)ignored;
     }
     if (fill_response(call, side, response, request, sdp, sdp_length)) {
         osip_message_free(response);
-        return ERR_MEMORY;
+        return NULL;
     }
-    return sip_transaction_respond(call->b2bua->transactions, server, response);
+    return response;
+}
+
+enum err call_respond(struct b2bua_call *call, enum media_side side, sip_transaction_id server,
+                      const osip_message_t *request, const osip_message_t *crossing, int status,
+                      const char *sdp, size_t sdp_length)
+{
+    osip_message_t *response = call_response(call, side, request, crossing, status, sdp, sdp_length);
+    return response ? sip_transaction_respond(call->b2bua->transactions, server, response) : ERR_MEMORY;
 }
 
 void relay_finish(struct b2bua_call *call, struct relay *relay, const osip_message_t *crossing, int status,
@@ -320,6 +326,8 @@ static void keep_as(struct b2bua_call *call, enum call_record_kind kind)
         record.dialogs[side] = call->sides[side].dialog;
         record.sdp[side].session_id = call->sides[side].sdp_session_id;
         record.sdp[side].session_version = call->sides[side].sdp_session_version;
+        record.is_pending[side] = call->sides[side].pending.is_used;
+        record.pending_cseq[side] = call->sides[side].pending.cseq;
     }
     memcpy(record.reference, call->reference, sizeof(record.reference));
     memcpy(record.callee, call->callee, sizeof(record.callee));

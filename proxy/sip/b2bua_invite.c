@@ -369,13 +369,14 @@ static void send_ack(struct b2bua_call *call, enum media_side side, uint32_t cse
 }
 
 /* RFC 3261 §13.2.2.4: acknowledged and ended, unless it is only a late copy of the answer that a call lives by. */
-void invite_stray_answer(struct b2bua *b2bua, uint64_t cookie, const osip_message_t *response)
+void invite_stray_answer(struct b2bua *b2bua, enum media_side side, const osip_message_t *response)
 {
     struct sip_dialog dialog;
-    enum media_side side = cookie_side(cookie);
-    const struct b2bua_call *call = call_at(b2bua, cookie_place(cookie));
-    if (sip_dialog_from_answer(&dialog, response, trunk_of(side)))
+    size_t place;
+    if (!tag_place(sip_from_tag(response), &place) ||
+        sip_dialog_from_answer(&dialog, response, trunk_of(side)))
         return;
+    const struct b2bua_call *call = call_at(b2bua, place);
     send_dialog_ack(b2bua, &dialog, sip_cseq(response), NULL, 0);
     if (call && call->state == CALL_ANSWERED && sip_dialog_is_same(&call->sides[side].dialog, &dialog))
         return;
@@ -410,18 +411,40 @@ static void provisional(struct b2bua_call *call, struct relay *relay, const osip
     (void)ignored;
 }
 
-static void pass_answer(struct b2bua_call *call, struct relay *relay, const osip_message_t *response)
+/* The 2xx is kept before it is sent, so that the process after this one repeats it until its ACK comes. */
+static void keep_answer(struct b2bua_call *call, const struct relay *relay, osip_message_t *response)
+{
+    struct b2bua *b2bua = call->b2bua;
+    struct call_farewell farewell;
+    memset(&farewell, 0, sizeof(farewell));
+    enum err ignored = sip_transaction_keep_response(b2bua->transactions, relay->server, response,
+                                                     &farewell.sides[relay->from]);
+    (void)ignored; /* then it is not repeated after a restart */
+    call_table_write_farewell(b2bua->table, call_place(call), &farewell);
+    call_keep(call);
+}
+
+static void note_answered(struct b2bua_call *call)
+{
+    struct b2bua *b2bua = call->b2bua;
+    b2bua->counts.calls_answered++;
+    enum err kept =
+        media_call_keep(b2bua->options.media, call->id, call_table_media(b2bua->table, call_place(call)));
+    if (kept)
+        log_event(LOG_WARN, "call would not outlive a restart", LOG_ID("call", call->id),
+                  LOG_ERR("error", kept));
+    call_tell(call, PROXY_CALL_ANSWERED);
+}
+
+/* ERR_*: the asker is gone, it gave up while the answer was on its way. */
+static enum err pass_answer(struct b2bua_call *call, struct relay *relay, const osip_message_t *response)
 {
     struct b2bua *b2bua = call->b2bua;
     struct b2bua_side *asker = &call->sides[relay->from];
-    enum err err = call_respond(call, relay->from, relay->server, relay->request, response, 200,
-                                asker->sdp_text, asker->sdp_length);
-    if (err) { /* the asker is gone: it gave up while the answer was on its way */
-        call->state = CALL_ANSWERED;
-        call_hang_up(call, 500);
-        return;
-    }
     struct mono_time now = mono_now();
+    bool is_first = relay->is_initial;
+    osip_message_t *answer =
+        call_response(call, relay->from, relay->request, response, 200, asker->sdp_text, asker->sdp_length);
     asker->pending = (struct unacknowledged){.is_used = true,
                                              .server = relay->server,
                                              .cseq = sip_cseq(relay->request),
@@ -429,27 +452,24 @@ static void pass_answer(struct b2bua_call *call, struct relay *relay, const osip
                                              .again_at = mono_add_ms(now, b2bua->options.t1_ms),
                                              .deadline = mono_add_ms(now, 64 * b2bua->options.t1_ms),
                                              .relay = relay->is_late ? relay : NULL};
-    osip_message_free(relay->request);
-    relay->request = NULL;
-    relay->is_accepted = true;
-    if (relay->is_initial) {
+    if (is_first) {
         call->state = CALL_ANSWERED;
         call->answered_at = wall_now();
         call->ends_at = mono_add_ms(now, LIMIT_CALL_S * 1000LL);
-        b2bua->counts.calls_answered++;
     }
-    bool is_first = relay->is_initial;
+    if (answer)
+        keep_answer(call, relay, answer);
+    enum err err = answer ? sip_transaction_respond(b2bua->transactions, relay->server, answer) : ERR_MEMORY;
+    osip_message_free(relay->request);
+    relay->request = NULL;
+    relay->is_accepted = true;
     relay->is_initial = false;
-    call_keep(call);
-    if (is_first) {
-        enum err kept =
-            media_call_keep(b2bua->options.media, call->id, call_table_media(b2bua->table, call_place(call)));
-        if (kept)
-            log_event(LOG_WARN, "call would not outlive a restart", LOG_ID("call", call->id),
-                      LOG_ERR("error", kept));
-        call_tell(call, PROXY_CALL_ANSWERED);
-    }
+    if (err)
+        return err;
+    if (is_first)
+        note_answered(call);
     call_set_timer(call);
+    return OK;
 }
 
 /* A 2xx that is nobody's any more: it is acknowledged and ended (RFC 3261 §13.2.2.4). */
@@ -479,7 +499,7 @@ static void success(struct b2bua_call *call, struct relay *relay, const osip_mes
 {
     enum media_side to = other_side(relay->from);
     if (relay->is_accepted && strcmp(sip_to_tag(response), call->sides[to].dialog.remote_tag) != 0) {
-        invite_stray_answer(call->b2bua, relay_cookie(call, relay), response); /* another fork's */
+        invite_stray_answer(call->b2bua, to, response); /* another fork's */
         return;
     }
     if (relay->is_accepted) { /* our ACK was lost; a late answer's ACK waits for the asker's */
@@ -508,9 +528,12 @@ static void success(struct b2bua_call *call, struct relay *relay, const osip_mes
         refuse_answer(call, relay, response, 488);
         return;
     }
-    if (!relay->is_late)
+    /* The ACK comes last: until then the answerer repeats its 2xx, to whatever process there is. */
+    err = pass_answer(call, relay, response);
+    if (err || !relay->is_late)
         send_ack(call, to, relay->client_cseq, NULL, 0);
-    pass_answer(call, relay, response);
+    if (err)
+        call_hang_up(call, 500);
 }
 
 static void failure(struct b2bua_call *call, struct relay *relay, const osip_message_t *response)
@@ -581,8 +604,10 @@ void invite_ack(struct b2bua_call *call, enum media_side side, osip_message_t *a
     *pending = (struct unacknowledged){.is_used = false};
     if (relay)
         late_answer(call, relay, ack);
-    if (call->state != CALL_FREE)
-        call_set_timer(call);
+    if (call->state == CALL_FREE)
+        return;
+    call_keep(call);
+    call_set_timer(call);
 }
 
 void invite_cancelled(struct b2bua_call *call, struct relay *relay)

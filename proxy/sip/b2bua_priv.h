@@ -104,6 +104,8 @@ size_t call_place(const struct b2bua_call *call);
 /* By the local tag of one of its dialogs. NULL: none. */
 struct b2bua_call *call_find(const struct b2bua *b2bua, const osip_message_t *request, enum media_side side);
 struct b2bua_call *call_find_id(const struct b2bua *b2bua, uint64_t call_id);
+/* The place that a tag of ours names. False: it is none of ours. */
+bool tag_place(const char *tag, size_t *place);
 void call_make_tag(const struct b2bua_call *call, enum media_side side, char *tag);
 void call_set_timer(struct b2bua_call *call);
 void call_keep(struct b2bua_call *call); /* writes its slot of the table */
@@ -122,13 +124,15 @@ struct relay *call_new_relay(struct b2bua_call *call, enum media_side from, sip_
 void relay_free(struct relay *relay);
 uint64_t relay_cookie(const struct b2bua_call *call, const struct relay *relay);
 struct b2bua_call *call_of_cookie(const struct b2bua *b2bua, uint64_t cookie, struct relay **relay);
-/* What a cookie says of a call that may be gone: the side that was asked, and the place. */
+/* What a cookie says of a call that may be gone: the side that was asked. */
 enum media_side cookie_side(uint64_t cookie);
-size_t cookie_place(uint64_t cookie);
 /* The answer to a request of that side within the call: adds Contact, Allow and SDP where they belong. Frees nothing. */
 enum err call_respond(struct b2bua_call *call, enum media_side side, sip_transaction_id server,
                       const osip_message_t *request, const osip_message_t *crossing, int status,
                       const char *sdp, size_t sdp_length);
+/* The same without sending. NULL: no memory. */
+osip_message_t *call_response(struct b2bua_call *call, enum media_side side, const osip_message_t *request,
+                              const osip_message_t *crossing, int status, const char *sdp, size_t sdp_length);
 /* Gives a relay its final answer and frees it. */
 void relay_finish(struct b2bua_call *call, struct relay *relay, const osip_message_t *crossing, int status,
                   const char *sdp, size_t sdp_length);
@@ -151,7 +155,7 @@ int status_of(enum err err); /* of an SDP that cannot be used */
 /* An offer of either side waits for its answer, or an answer for its ACK. */
 bool call_has_open_offer(const struct b2bua_call *call);
 /* A 2xx that belongs to no INVITE of a call: another fork's, or one that came when all was over. */
-void invite_stray_answer(struct b2bua *b2bua, uint64_t cookie, const osip_message_t *response);
+void invite_stray_answer(struct b2bua *b2bua, enum media_side side, const osip_message_t *response);
 
 /* --- b2bua_request.c --- */
 void request_in_call(struct b2bua_call *call, enum media_side from, sip_transaction_id server,

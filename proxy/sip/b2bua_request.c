@@ -33,12 +33,14 @@ static void answer(struct b2bua_call *call, enum media_side from, sip_transactio
 static void take_bye(struct b2bua_call *call, enum media_side from, sip_transaction_id server,
                      osip_message_t *request)
 {
-    answer(call, from, server, request, 200);
     if (call->state != CALL_ANSWERED) {
+        answer(call, from, server, request, 200);
         call_hang_up(call, 487);
         return;
     }
+    /* In this order: were we to die on the way, an unanswered BYE would come again to the process after us. */
     call_send_bye(call, other_side(from));
+    answer(call, from, server, request, 200);
     call_end(call);
 }
 

@@ -30,12 +30,15 @@ struct call_record {
     struct {
         uint64_t session_id;
         uint64_t session_version;
-    } sdp[MEDIA_SIDES]; /* what we told that side */
+    } sdp[MEDIA_SIDES];               /* what we told that side */
+    uint32_t is_pending[MEDIA_SIDES]; /* that side's ACK is awaited; its 2xx lies in the farewell */
+    uint32_t pending_cseq[MEDIA_SIDES];
     char reference[LIMIT_CALL_REFERENCE_BYTES];
     char callee[LIMIT_CALL_REFERENCE_BYTES];
 };
 
-/* What a side of an early call is sent by the next process: the inviting one a final answer, the other a CANCEL. */
+/* What a side is sent by the next process: of an early call the inviting one a final answer, the other a CANCEL; of an
+ * answered one its 2xx until the ACK comes. */
 struct call_farewell {
     struct sip_farewell sides[MEDIA_SIDES];
 };
@@ -50,7 +53,7 @@ MUST_USE enum err call_table_open(struct call_table **out, int fd, const struct 
 void call_table_close(struct call_table *table);
 
 void call_table_write(struct call_table *table, size_t slot, const struct call_record *record);
-/* Before the record of an early call. */
+/* Before the record that needs it. */
 void call_table_write_farewell(struct call_table *table, size_t slot, const struct call_farewell *farewell);
 const struct call_farewell *call_table_farewell(const struct call_table *table, size_t slot);
 void call_table_clear(struct call_table *table, size_t slot);

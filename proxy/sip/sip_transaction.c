@@ -640,7 +640,8 @@ static bool settle_other_client(struct transaction *transaction, const osip_mess
     return true;
 }
 
-static void take_response(struct sip_transactions *layer, osip_message_t *response)
+static void take_response(struct sip_transactions *layer, enum config_trunk_name trunk,
+                          osip_message_t *response)
 {
     char key[KEY_BYTES];
     const osip_via_t *via = osip_list_get(&response->vias, 0);
@@ -650,7 +651,11 @@ static void take_response(struct sip_transactions *layer, osip_message_t *respon
         transaction = find_key(layer, key);
     if (!transaction) {
         layer->counts.strays++;
-        osip_message_free(response);
+        if (via && osip_list_size(&response->vias) == 1 && MSG_IS_STATUS_2XX(response) &&
+            sip_is(response, "INVITE"))
+            layer->user.stray_h(layer->owner, trunk, response);
+        else
+            osip_message_free(response);
         return;
     }
     bool is_for_user = transaction->kind == INVITE_CLIENT ? settle_invite_client(transaction, response)
@@ -668,7 +673,7 @@ void sip_transactions_take(struct sip_transactions *layer, enum config_trunk_nam
     if (MSG_IS_REQUEST(message))
         take_request(layer, trunk, peer, message);
     else
-        take_response(layer, message);
+        take_response(layer, trunk, message);
 }
 
 void sip_transaction_ack(struct sip_transactions *layer, const struct sip_peer *peer, osip_message_t *ack)
@@ -700,7 +705,7 @@ static enum err keep(struct sip_farewell *farewell, const struct sip_peer *peer,
     if (length <= sizeof(farewell->text)) {
         farewell->peer = *peer;
         farewell->peer.connection = 0; /* it dies with us */
-        farewell->is_response = MSG_IS_RESPONSE(message);
+        farewell->status = (uint32_t)message->status_code;
         farewell->length = (uint32_t)length;
         memcpy(farewell->key, key, KEY_BYTES);
         memcpy(farewell->text, text, length);
@@ -735,12 +740,13 @@ enum err sip_transaction_keep_cancel(struct sip_transactions *layer, sip_transac
     return err;
 }
 
-enum err sip_transaction_say_farewell(struct sip_transactions *layer, const struct sip_farewell *farewell)
+enum err sip_transaction_say_farewell(struct sip_transactions *layer, const struct sip_farewell *farewell,
+                                      sip_transaction_id *id)
 {
     if (farewell->length == 0 || farewell->length > sizeof(farewell->text) ||
         !memchr(farewell->key, '\0', KEY_BYTES))
         return ERR_SYNTAX;
-    enum kind kind = farewell->is_response ? INVITE_SERVER : OTHER_CLIENT;
+    enum kind kind = farewell->status ? INVITE_SERVER : OTHER_CLIENT;
     char *text = osip_malloc(farewell->length);
     struct transaction *transaction =
         text ? transaction_new(layer, kind, &farewell->peer, farewell->key) : NULL;
@@ -751,8 +757,9 @@ enum err sip_transaction_say_farewell(struct sip_transactions *layer, const stru
     memcpy(text, farewell->text, farewell->length);
     transaction->text = text;
     transaction->text_length = farewell->length;
-    if (farewell->is_response) {
-        settle_server(transaction, 500);
+    *id = transaction->id;
+    if (farewell->status) {
+        settle_server(transaction, (int)farewell->status);
         send_text(transaction, text, farewell->length);
         set_timer(transaction);
     } else {

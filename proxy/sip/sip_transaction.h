@@ -31,6 +31,8 @@ struct sip_transaction_user {
     void (*cancel_h)(void *owner, sip_transaction_id server);
     /* A response, 2xx to an INVITE each time it comes; NULL: none came in time, or it could not be sent. */
     void (*response_h)(void *owner, uint64_t cookie, sip_transaction_id client, osip_message_t *response);
+    /* A 2xx to an INVITE that no transaction knows: sent by the process before this one, say. */
+    void (*stray_h)(void *owner, enum config_trunk_name trunk, osip_message_t *response);
 };
 
 struct sip_transaction_counts {
@@ -81,20 +83,21 @@ void sip_transaction_ack(struct sip_transactions *layer, const struct sip_peer *
 /* A message as plain data with what its transaction needs, for the process after this one. length 0: none. */
 struct sip_farewell {
     struct sip_peer peer;
-    uint32_t is_response;
+    uint32_t status; /* of a response; 0: a request */
     uint32_t length;
     char key[LIMIT_SIP_KEY_BYTES];
     char text[LIMIT_SIP_FAREWELL_BYTES];
 };
 
-/* The final response to an open INVITE, and the CANCEL of one of ours. ERR_NOT_FOUND, ERR_LENGTH, ERR_MEMORY. */
+/* A final response to an open INVITE, and the CANCEL of one of ours. ERR_NOT_FOUND, ERR_LENGTH, ERR_MEMORY. */
 MUST_USE enum err sip_transaction_keep_response(struct sip_transactions *layer, sip_transaction_id server,
                                                 osip_message_t *response, struct sip_farewell *farewell);
 MUST_USE enum err sip_transaction_keep_cancel(struct sip_transactions *layer, sip_transaction_id client,
                                               struct sip_farewell *farewell);
-/* In that process: sends it, again and again as its kind wants. ERR_SYNTAX (not whole), ERR_FULL. */
+/* In that process: sends it, again and again as its kind wants; a 2xx by sip_transaction_repeat(*id). ERR_SYNTAX (not
+ * whole), ERR_FULL. */
 MUST_USE enum err sip_transaction_say_farewell(struct sip_transactions *layer,
-                                               const struct sip_farewell *farewell);
+                                               const struct sip_farewell *farewell, sip_transaction_id *id);
 
 /* True while responses can still be sent to it. */
 bool sip_transaction_is_open(const struct sip_transactions *layer, sip_transaction_id server);

@@ -292,6 +292,7 @@ static void make_call(struct talk *caller, struct talk *agent, const char *id)
     assert_non_null(strstr(rig.message, "c=IN IP4 127.0.0.1"));
     request(caller, "ACK", "");
     expect(CENTRE, "ACK sip:agent@");
+    turn_for(5);
 }
 
 static void a_call_is_made_and_ended_from_either_side(void **state)
@@ -881,6 +882,44 @@ static void a_write_that_is_cut_short_leaves_the_record_before(void **state)
     call_table_close(table);
 }
 
+/* The proxy dies with the answer on its way: the caller may not have it, the agent's ACK may be lost. */
+static void an_answer_without_its_ack_is_repeated_after_a_restart(void **state)
+{
+    (void)state;
+    struct talk caller;
+    talk_begin(&caller, CARRIER, "midway");
+    request(&caller, "INVITE", sdp_offer);
+    expect(CARRIER, "SIP/2.0 100");
+    expect(CENTRE, "INVITE");
+    char invite[sizeof(rig.message)];
+    memcpy(invite, rig.message, sizeof(invite));
+    respond(CENTRE, "200 OK", "agent", sdp_answer);
+    expect(CARRIER, "SIP/2.0 200");
+    char answer[sizeof(rig.message)];
+    memcpy(answer, rig.message, sizeof(answer));
+    talk_answered(&caller);
+    expect(CENTRE, "ACK");
+    b2bua_free(rig.b2bua);
+    start_b2bua();
+    b2bua_restore(rig.b2bua);
+    for (int i = 0; i < 3; i++) {
+        expect(CARRIER, "SIP/2.0 200");
+        assert_string_equal(rig.message, answer);
+    }
+    memcpy(rig.message, invite, sizeof(invite));
+    respond(CENTRE, "200 OK", "agent", sdp_answer);
+    expect(CENTRE, "ACK sip:agent@");
+    request(&caller, "ACK", "");
+    turn_for(5);
+    while (receive_within(CARRIER, 5)) {
+    }
+    expect_silence(CARRIER, 10 * T1_MS);
+    expect_silence(CENTRE, 5); /* no BYE: the call lives */
+    request(&caller, "BYE", "");
+    expect(CARRIER, "SIP/2.0 200");
+    expect(CENTRE, "BYE");
+}
+
 static void a_call_that_rang_at_a_restart_is_ended_on_both_sides(void **state)
 {
     (void)state;
@@ -890,6 +929,8 @@ static void a_call_that_rang_at_a_restart_is_ended_on_both_sides(void **state)
     expect(CARRIER, "SIP/2.0 100");
     expect(CENTRE, "INVITE");
     char branch[300], value[300];
+    char invite[sizeof(rig.message)];
+    memcpy(invite, rig.message, sizeof(invite));
     header_of("Via", branch);
     respond(CENTRE, "180 Ringing", "agent", "");
     expect(CARRIER, "SIP/2.0 180");
@@ -903,6 +944,11 @@ static void a_call_that_rang_at_a_restart_is_ended_on_both_sides(void **state)
     expect(CARRIER, "SIP/2.0 500"); /* until its ACK */
     request_with(&caller, "ACK", "", "", "");
     assert_int_equal(rig.told[PROXY_CALL_ENDED], 1);
+    /* The agent had answered all the same: whoever is there now acknowledges and ends that. */
+    memcpy(rig.message, invite, sizeof(invite));
+    respond(CENTRE, "200 OK", "agent", sdp_answer);
+    expect(CENTRE, "ACK sip:agent@");
+    expect(CENTRE, "BYE sip:agent@");
     assert_int_equal(b2bua_call_count(rig.b2bua), 0);
     struct b2bua_counts counts;
     b2bua_counts(rig.b2bua, &counts);
@@ -938,6 +984,7 @@ int main(void)
         TEST(a_torn_call_is_ended_on_both_sides),
         TEST(a_media_part_of_an_earlier_call_is_not_taken_for_this_ones),
         TEST(a_write_that_is_cut_short_leaves_the_record_before),
+        TEST(an_answer_without_its_ack_is_repeated_after_a_restart),
         TEST(a_call_that_rang_at_a_restart_is_ended_on_both_sides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,13 @@ static void take_response(void *owner, uint64_t cookie, sip_transaction_id clien
     osip_message_free(response);
 }
 
+static void take_stray(void *owner, enum config_trunk_name trunk, osip_message_t *response)
+{
+    (void)owner;
+    (void)trunk;
+    osip_message_free(response);
+}
+
 static void take_message(void *owner, enum config_trunk_name trunk, const struct sip_peer *peer,
                          osip_message_t *message)
 {
@@ -91,7 +98,8 @@ static void take_message(void *owner, enum config_trunk_name trunk, const struct
 static int open_rig(void **state)
 {
     (void)state;
-    static const struct sip_transaction_user user = {take_request, take_ack, take_cancel, take_response};
+    static const struct sip_transaction_user user = {take_request, take_ack, take_cancel, take_response,
+                                                     take_stray};
     memset(&rig, 0, sizeof(rig));
     log_open(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_ERROR, "test");
     rig.base = event_base_new();
