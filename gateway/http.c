@@ -409,6 +409,9 @@ static CURLcode set_guards(CURL *easy, const struct http_client *client)
     code |= curl_easy_setopt(easy, CURLOPT_VERBOSE, 0L);
     code |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Without it curl waits for a resolver's thread when a look-up times out: the loop stands still for as long as the
+     * name server does not answer, and a role without heartbeat is killed. */
+    code |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_MAXFILESIZE, (long)LIMIT_HTTP_REPLY_BYTES);
     if (client->authorities) {

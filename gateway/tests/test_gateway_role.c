@@ -1,22 +1,28 @@
 /* The whole role, wall and all, in a child process: a payment goes through it as through the product. */
+#include "base/clock.h"
 #include "base/role.h"
 #include "base/role_msg.h"
 #include "gateway/tests/rig.h"
 
+#include <arpa/inet.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #define GOOD_CARD "4242424242424242"
+#define SKIPPED   77
 
 static struct rig_sandbox sandbox;
 
@@ -41,6 +47,15 @@ static struct config make_config(const char *host)
     return config;
 }
 
+/* In the child: names are asked of a server that takes every question and answers none. False: not allowed to. */
+static bool live_with_silent_name_server(void)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_PRIVATE | MS_REC, NULL) == 0 &&
+           mount(rig_path("resolv.conf"), "/etc/resolv.conf", NULL, MS_BIND, NULL) == 0;
+}
+
+static bool has_silent_name_server;
+
 static void start(struct child *child, const struct config *config)
 {
     int control[2], vault[2];
@@ -51,6 +66,8 @@ static void start(struct child *child, const struct config *config)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(control[0]);
         close(vault[0]);
+        if (has_silent_name_server && !live_with_silent_name_server())
+            _exit(SKIPPED);
         struct role_context context = {.role = ROLE_GATEWAY, .config = config, .control_fd = control[1]};
         for (size_t i = 0; i < ROLE_COUNT; i++)
             context.link_fd[i] = i == ROLE_VAULT ? vault[1] : -1;
@@ -153,6 +170,53 @@ static void an_unknown_host_is_unavailable_and_kills_nothing(void **state)
     assert_int_equal(stop(&child), 0);
 }
 
+/* A look-up that hangs must not stop the loop: without heartbeat the supervisor would kill the role. */
+static void a_name_server_that_is_silent_does_not_stop_the_heart(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(53)};
+    struct config config = make_config("hangs.example");
+    struct child child;
+    struct role_plain_msg plain;
+    struct gateway_reply_msg reply;
+    int server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(0x7f00004d); /* 127.0.0.77 */
+    FILE *resolv = fopen(rig_path("resolv.conf"), "w");
+    fputs("nameserver 127.0.0.77\n", resolv);
+    fclose(resolv);
+    if (bind(server, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(server);
+        skip(); /* needs root */
+    }
+    config.gateway.charge_timeout_ms = 1500;
+    config.gateway.retries = 0;
+    has_silent_name_server = true;
+    start(&child, &config);
+    has_silent_name_server = false;
+    if (!wait_for(child.control, ROLE_READY, &plain, sizeof(plain))) {
+        int status;
+        waitpid(child.pid, &status, 0);
+        close(server);
+        assert_int_equal(WEXITSTATUS(status), SKIPPED);
+        skip(); /* needs a mount namespace */
+    }
+    struct gateway_tokenise_msg card = rig_tokenise(7, 1, GOOD_CARD);
+    assert_int_equal(write(child.vault, &card, sizeof(card)), sizeof(card));
+    struct mono_time last = mono_now();
+    struct pollfd replied = {child.vault, POLLIN, 0};
+    while (poll(&replied, 1, 0) == 0) {
+        assert_true(wait_for(child.control, ROLE_BEAT, &plain, sizeof(plain)));
+        assert_true(mono_elapsed_ms(last, mono_now()) < LIMIT_HANG_MS);
+        last = mono_now();
+    }
+    assert_true(wait_for(child.vault, GATEWAY_REPLY, &reply, sizeof(reply)));
+    assert_int_equal(reply.outcome, GATEWAY_UNAVAILABLE);
+    char question[512];
+    assert_true(recv(server, question, sizeof(question), MSG_DONTWAIT) > 0); /* it was asked */
+    assert_int_equal(stop(&child), 0);
+    close(server);
+}
+
 static void write_key(const char *name, const char *key)
 {
     FILE *file = fopen(rig_path(name), "w");
@@ -232,6 +296,7 @@ int main(void)
         cmocka_unit_test(the_role_pays_behind_its_wall),
         cmocka_unit_test(the_role_looks_names_up_behind_its_wall),
         cmocka_unit_test(an_unknown_host_is_unavailable_and_kills_nothing),
+        cmocka_unit_test(a_name_server_that_is_silent_does_not_stop_the_heart),
         cmocka_unit_test(a_live_key_never_meets_the_sandbox),
         cmocka_unit_test(the_connector_can_be_named),
         cmocka_unit_test(the_role_ends_with_its_supervisor),
