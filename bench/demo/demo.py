@@ -133,9 +133,10 @@ MOMENTS = {  # after which step memory is looked at, and who may hold the card t
 def memory_watch(service, desk, card, looks, screen):
     """Looks for the card in every role at the moments above; the call goes on meanwhile."""
     def at_state(name):
-        if name not in MOMENTS or card.is_plain:
+        why_not = judge.why_no_memory(card)
+        if name not in MOMENTS or why_not:
             if name == "keyed cvv":
-                screen("memory: not searched, this card's number is mostly zeros and found anywhere")
+                screen(f"memory: not searched, {why_not}")
             return
         moment, allowed = MOMENTS[name]
         found = judge.memory(service, card, moment, allowed)

@@ -1,6 +1,7 @@
 """What the call left behind, judged by programs that know nothing of the service: leak, mask trace, memory."""
 import datetime
 import json
+import os
 import pathlib
 import subprocess
 import time
@@ -46,6 +47,13 @@ def trace(service, result):
     if masked and until:
         command += ["--from-s", f"{max(0.0, masked - result.start):.3f}", "--to-s", f"{until - result.start:.3f}"]
     return run_json(command)[0]
+
+
+def why_no_memory(card):
+    """Why memory cannot be searched for this card; empty when it can."""
+    if card.is_plain:
+        return "this card's number is mostly zeros and found anywhere"
+    return "" if os.geteuid() == 0 else "the roles' walls let nobody but root read them"
 
 
 def memory(service, card, moment, allowed=()):
