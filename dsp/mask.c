@@ -13,16 +13,15 @@
 #define BACK_MIN      64  /* a tone may have begun this long before the window that raised the suspicion */
 #define BACK_ALL      320 /* up to here, what is still in the delay line is masked too */
 #define HOLD_SUSPECT  96  /* masked after the last suspicion: 12 ms */
-#define GAP_BESIDE                                                                                           \
-    112 /* masked on both sides of a gap: 14 ms of a key may be too little to suspect, not to name */
-#define HOLD_KEY     320 /* after a key that was reported: 40 ms */
-#define SPANS_MAX    8
-#define BEEP_SAMPLES 640
-#define BEEP_HZ      1000
-#define BEEP_DBM0    (-22.0f)
-#define BEEP_RAMP    32
-#define LEARN_EVERY  640 /* samples between two frames of background that are learned */
-#define LEARN_BEHIND 240 /* a frame this old would have been suspected by now */
+#define GAP_BESIDE    112 /* masked on both sides of a gap: a piece of a key that is too short to suspect */
+#define HOLD_KEY      320 /* after a key that was reported: 40 ms */
+#define SPANS_MAX     8
+#define BEEP_SAMPLES  640
+#define BEEP_HZ       1000
+#define BEEP_DBM0     (-22.0f)
+#define BEEP_RAMP     32
+#define LEARN_EVERY   640 /* samples between two frames of background that are learned */
+#define LEARN_BEHIND  240 /* a frame this old would have been suspected by now */
 
 _Static_assert(LOOKAHEAD_MAX + DTMF_FRAME_MAX + COMFORT_NOISE_FRAME <= DTMF_HISTORY,
                "the history must hold what is still to leave and to be learned");

@@ -36,6 +36,12 @@ static int make_scene(void **state)
     return 0;
 }
 
+static bool is_same_hit(const struct suspicion_hit *a, const struct suspicion_hit *b)
+{
+    return a->block == b->block && a->key_low == b->key_low && a->key_high == b->key_high &&
+           a->window == b->window && a->window_blocks == b->window_blocks && a->explained == b->explained;
+}
+
 static void every_face_suspects_the_same(void **state)
 {
     (void)state;
@@ -58,15 +64,14 @@ static void every_face_suspects_the_same(void **state)
                 struct tone_block blocks[SUSPICION_FEED_MAX];
                 struct suspicion_hit a[SUSPICION_FEED_MAX];
                 struct suspicion_hit b[SUSPICION_FEED_MAX];
-                memset(a, 0, sizeof(a));
-                memset(b, 0, sizeof(b));
                 size_t count = 1 + tone_random_below(&random, SUSPICION_FEED_MAX);
                 if (at + count * TONE_BANK_BLOCK > SAMPLES)
                     break;
                 bank->blocks(scene + at, count, blocks);
                 size_t hit_count = suspicion_feed(&c, blocks, count, a);
                 assert_int_equal(suspicion_feed(&other, blocks, count, b), hit_count);
-                assert_memory_equal(a, b, hit_count * sizeof(a[0]));
+                for (size_t i = 0; i < hit_count; i++)
+                    assert_true(is_same_hit(&a[i], &b[i]));
                 hits += hit_count;
                 /* The windows themselves, bit by bit. */
                 assert_memory_equal(&c.four, &other.four, sizeof(c.four));
