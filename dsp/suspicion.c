@@ -15,11 +15,16 @@
 /* Chosen on 89 minutes of prompts (Debian's es, fr, it by Carlo, and every other file of en) against 220 000 presses of
  * -3..-25 dBm0, twist within 9 dB, 2 % off tune, SNR 10 dB and more, some over speech at -15 dB. */
 const struct suspicion_window suspicion_windows[SUSPICION_WINDOWS] = {
-    {2, 0, {2.0f, 2.0f}, {2.0f, 0.955f}},      {3, 0, {2.0f, 0.862f}, {2.0f, 0.85f}},
-    {4, 0, {0.92f, 0.86f}, {0.90f, 0.84f}},    {6, 0.2f, {0.88f, 0.90f}, {0.87f, 0.88f}},
-    {8, 0.2f, {0.93f, 0.93f}, {0.90f, 0.90f}},
+    {2, 0, {2.0f, 2.0f}, {2.0f, 0.955f}, 2.0f, 2.0f},
+    {3, 0, {2.0f, 0.862f}, {2.0f, 0.85f}, 2.0f, 2.0f},
+    {4, 0, {0.92f, 0.86f}, {0.90f, 0.84f}, 2.0f, 2.0f},
+    {6, 0.2f, {0.88f, 0.90f}, {0.87f, 0.88f}, 1.0f, 0.90f},
+    {8, 0.2f, {0.93f, 0.93f}, {0.90f, 0.90f}, 1.0f, 0.90f},
 };
 
+#define SHARE_MAX 1.15f
+#define PLAIN_MIN                                                                                            \
+    0.15f /* of the energy, when asked by differences: less may have leaked from a low frequency */
 #define EVENNESS_MAX 0.7f /* more even than this is even */
 
 /* For each window: the frequencies beside the nominal one that it tries; how much power a tone 2 % off may lose at the
@@ -100,6 +105,10 @@ static void tables_make(void)
         }
         tables.eigen[w] = (float)eigen;
         tables.gate[w].share = (float)eigen * allowed[w].nominal_min;
+        for (int tone = 0; tone < TONE_BANK_TONES; tone++) {
+            double sine = sin(M_PI * tone_bank_hz[tone] / DTMF_SAMPLE_RATE);
+            tables.gate[w].slope[tone] = (float)(4 * sine * sine);
+        }
         tables.gate[w].energy_min = (float)(amplitude * amplitude / 2 * length);
         for (int d = 0; d < 3; d++)
             turn_make(&tables.gate[w].turn[d], distance[w], (d - 1) * allowed[w].detune);
@@ -108,7 +117,7 @@ static void tables_make(void)
 
 static void push_c(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
                    const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                   const float factor[SUSPICION_WINDOWS])
+                   const float factor[2 * SUSPICION_WINDOWS])
 {
     suspicion_push_face(scratch, blocks, count, gates, factor);
 }
@@ -147,6 +156,7 @@ void suspicion_set_strict(struct suspicion *suspicion, bool is_strict)
         const struct suspicion_window *window = &suspicion_windows[w];
         suspicion->score_min[w] =
             is_strict ? window->score_min_strict[suspicion->haste] : window->score_min[suspicion->haste];
+        suspicion->difference_min[w] = is_strict ? window->difference_min_strict : window->difference_min;
     }
 }
 
@@ -154,6 +164,7 @@ void suspicion_set_strict(struct suspicion *suspicion, bool is_strict)
 struct halves {
     const struct suspicion_spectrum *early, *middle, *late;
     float energy;
+    float difference;
 };
 
 static struct halves halves_of(const struct suspicion_scratch *scratch, int w, size_t k)
@@ -170,7 +181,7 @@ static struct halves halves_of(const struct suspicion_scratch *scratch, int w, s
     const struct suspicion_run *run = (const struct suspicion_run *)(const void *)(base + places[w].run);
     size_t early = k - places[w].back;
     struct halves halves = {&run->spectrum[early], NULL, &run->spectrum[k],
-                            run->energy[early] + run->energy[k]};
+                            run->energy[early] + run->energy[k], run->difference[early] + run->difference[k]};
     if (w == 1) {
         halves.middle = &run->spectrum[k - 1];
         halves.energy = scratch->three.energy[k];
@@ -211,8 +222,17 @@ static void take_strongest(int w, const struct halves *halves, struct suspicion_
     }
 }
 
+/* What a pair is asked to explain: the energy of the samples, or (slope not NULL) of their differences. */
+struct question {
+    const float *slope;
+    float whole;
+    float needed;
+    float plain_min; /* energy of the samples that it must explain in any case */
+};
+
 /* Energy that the pair explains; 0 when the fitted amplitudes are too unequal to be a key. */
-static float pair_energy(int w, const struct suspicion_spectrum *spectrum, int row, int column)
+static float pair_energy(int w, const struct suspicion_spectrum *spectrum, int row, int column,
+                         const struct question *question)
 {
     const struct pair_fit *fit = &tables.fit[w][row * COLUMNS + column];
     float cl = spectrum->wave[row];
@@ -227,19 +247,27 @@ static float pair_energy(int w, const struct suspicion_spectrum *spectrum, int r
     float high = c * c + d * d;
     if (low > high * allowed[w].twist_ratio || high > low * allowed[w].twist_ratio)
         return 0;
-    return a * cl + b * sl + c * ch + d * sh;
+    if (!question->slope)
+        return a * cl + b * sl + c * ch + d * sh;
+    float half = (float)(suspicion_windows[w].blocks * TONE_BANK_BLOCK / 2);
+    if (half * (low + high) < question->plain_min)
+        return 0;
+    return half * (low * question->slope[row] + high * question->slope[ROWS + column]);
 }
 
 /* The greatest energy that a pair explains, of those that could explain as much as needed; 0 when none does. */
-static float best_pair(int w, const struct suspicion_spectrum *spectrum, const vec8 *power, float needed,
-                       struct suspicion_hit *hit)
+static float best_pair(int w, const struct suspicion_spectrum *spectrum, const vec8 *power,
+                       const struct question *question, struct suspicion_hit *hit)
 {
+    const float *slope = question->slope;
     float best = 0;
     for (int row = 0; row < ROWS; row++) {
         for (int column = 0; column < COLUMNS; column++) {
-            if ((*power)[row] + (*power)[ROWS + column] < needed * tables.eigen[w])
+            float low = (*power)[row] * (slope ? slope[row] : 1);
+            float high = (*power)[ROWS + column] * (slope ? slope[ROWS + column] : 1);
+            if (low + high < question->needed * tables.eigen[w])
                 continue;
-            float energy = pair_energy(w, spectrum, row, column);
+            float energy = pair_energy(w, spectrum, row, column, question);
             if (energy > best) {
                 best = energy;
                 hit->key_low = (uint8_t)row;
@@ -262,11 +290,11 @@ static float evenness_of(const struct halves *halves, unsigned tone)
 
 /* What speaks for a key: the share that the best pair explains, and, where the window is long enough for it to mean
  * something, that the pair is as strong in its later half as in its earlier. Keys are; speech often is not. */
-static float score_of(int w, const struct halves *halves, float best, struct suspicion_hit *hit)
+static float score_of(int w, const struct halves *halves, float share, struct suspicion_hit *hit)
 {
     hit->window = (uint8_t)w;
     hit->window_blocks = suspicion_windows[w].blocks;
-    hit->explained = best / halves->energy;
+    hit->explained = share < 1 ? share : 1;
     if (suspicion_windows[w].evenness_weight <= 0)
         return hit->explained;
     float evenness = fminf(evenness_of(halves, hit->key_low), evenness_of(halves, ROWS + hit->key_high));
@@ -275,19 +303,26 @@ static float score_of(int w, const struct halves *halves, float best, struct sus
 
 /* The score of the best pair if it is at least score_min, otherwise 0: at the nominal frequencies, or at those of three
  * where each tone is strongest, whichever speaks more for a key. */
-static float ask_closely(const struct suspicion_scratch *scratch, size_t k, int w, float score_min,
-                         struct suspicion_hit *hit)
+static float ask_closely(const struct suspicion_scratch *scratch, size_t k, int w, bool is_by_difference,
+                         float score_min, struct suspicion_hit *hit)
 {
     struct halves halves = halves_of(scratch, w, k);
     struct suspicion_spectrum spectrum;
     vec8 power;
-    float needed = halves.energy * (score_min - EVENNESS_MAX * suspicion_windows[w].evenness_weight);
+    struct question question = {
+        .slope = is_by_difference ? tables.gate[w].slope : NULL,
+        .whole = is_by_difference ? halves.difference : halves.energy,
+        .plain_min = PLAIN_MIN * halves.energy,
+    };
+    question.needed = question.whole * (score_min - EVENNESS_MAX * suspicion_windows[w].evenness_weight);
     float highest = 0;
     join_halves(&halves, &tables.gate[w].turn[1], &spectrum, &power);
     for (int attempt = 0; attempt < 2; attempt++) {
-        struct suspicion_hit found;
-        float best = best_pair(w, &spectrum, &power, needed, &found);
-        float score = best > 0 && best >= needed ? score_of(w, &halves, best, &found) : 0;
+        struct suspicion_hit found = {0};
+        float best = best_pair(w, &spectrum, &power, &question, &found);
+        /* More than all is what leaks from a loud low frequency, not a key. */
+        bool is_pair = best > 0 && best >= question.needed && best <= question.whole * SHARE_MAX;
+        float score = is_pair ? score_of(w, &halves, best / question.whole, &found) : 0;
         if (score > highest) {
             highest = score;
             *hit = found;
@@ -304,23 +339,30 @@ static void past_load(struct suspicion_run *run, const struct suspicion_past *pa
 {
     memcpy(run->spectrum, past->spectrum, sizeof(past->spectrum));
     memcpy(run->energy, past->energy, sizeof(past->energy));
+    memcpy(run->difference, past->difference, sizeof(past->difference));
 }
 
 static void past_save(struct suspicion_past *past, const struct suspicion_run *run, size_t count)
 {
     memcpy(past->spectrum, &run->spectrum[count], sizeof(past->spectrum));
     memcpy(past->energy, &run->energy[count], sizeof(past->energy));
+    memcpy(past->difference, &run->difference[count], sizeof(past->difference));
+}
+
+static float factor_of(int w, float score_min)
+{
+    float share_min = score_min - EVENNESS_MAX * suspicion_windows[w].evenness_weight;
+    return score_min <= 1 ? share_min * tables.gate[w].share : SUSPICION_NEVER;
 }
 
 static void push(struct suspicion *s, struct suspicion_scratch *scratch, const struct tone_block *blocks,
                  size_t count)
 {
-    float factor[SUSPICION_WINDOWS];
-    for (int w = 0; w < SUSPICION_WINDOWS; w++)
-        factor[w] = s->score_min[w] <= 1
-                        ? (s->score_min[w] - EVENNESS_MAX * suspicion_windows[w].evenness_weight) *
-                              tables.gate[w].share
-                        : SUSPICION_NEVER;
+    float factor[2 * SUSPICION_WINDOWS];
+    for (int w = 0; w < SUSPICION_WINDOWS; w++) {
+        factor[w] = factor_of(w, s->score_min[w]);
+        factor[SUSPICION_WINDOWS + w] = factor_of(w, s->difference_min[w]);
+    }
     past_load(&scratch->one, &s->one);
     past_load(&scratch->two, &s->two);
     past_load(&scratch->three, &s->three);
@@ -339,10 +381,13 @@ static bool ask_block(const struct suspicion *s, const struct suspicion_scratch 
 {
     unsigned asked = scratch->asked[i];
     while (asked) {
-        int w = __builtin_ctz(asked);
+        int bit = __builtin_ctz(asked);
+        int w = bit & 7;
+        bool is_by_difference = bit >= 8;
         asked &= asked - 1;
         bool is_whole = blocks_fed >= s->deaf_until_block + suspicion_windows[w].blocks;
-        if (is_whole && ask_closely(scratch, SUSPICION_PAST + i, w, s->score_min[w], hit) > 0)
+        float score_min = is_by_difference ? s->difference_min[w] : s->score_min[w];
+        if (is_whole && ask_closely(scratch, SUSPICION_PAST + i, w, is_by_difference, score_min, hit) > 0)
             return true;
     }
     return false;
@@ -367,13 +412,16 @@ void suspicion_deafen(struct suspicion *s, size_t block_count)
     s->deaf_until_block = s->block_count + block_count;
 }
 
-void suspicion_scores(struct suspicion *s, const struct tone_block *block, float scores[SUSPICION_WINDOWS])
+void suspicion_scores(struct suspicion *s, const struct tone_block *block,
+                      float scores[2 * SUSPICION_WINDOWS])
 {
     struct suspicion_scratch scratch;
     push(s, &scratch, block, 1);
     for (int w = 0; w < SUSPICION_WINDOWS; w++) {
         struct suspicion_hit hit;
         bool is_loud = halves_of(&scratch, w, SUSPICION_PAST).energy >= tables.gate[w].energy_min;
-        scores[w] = is_loud ? ask_closely(&scratch, SUSPICION_PAST, w, 0.2f, &hit) : 0;
+        scores[w] = is_loud ? ask_closely(&scratch, SUSPICION_PAST, w, false, 0.2f, &hit) : 0;
+        scores[SUSPICION_WINDOWS + w] =
+            is_loud ? ask_closely(&scratch, SUSPICION_PAST, w, true, 0.2f, &hit) : 0;
     }
 }

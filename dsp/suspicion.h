@@ -4,7 +4,8 @@
  * Several windows end at every 2 ms block. In each, the energy that the best of the 16 tone pairs explains (least squares
  * over both tones together) is compared with the energy of the window. Short windows are quick and ask for a nearly
  * pure pair; long ones hear through speech and noise. All but the shortest try frequencies beside the nominal ones
- * (ITU-T Q.24 §2).
+ * (ITU-T Q.24 §2). The longest also compare with the energy of the samples' differences, in which a voice, dial tone or
+ * hum under the key counts little.
  *
  * No allocation, no I/O; tables are made once, thread-safely. Thread: one at a time per struct. */
 #ifndef TONEGATE_DSP_SUSPICION_H
@@ -27,6 +28,7 @@ struct suspicion_spectrum {
 struct suspicion_past {
     struct suspicion_spectrum spectrum[SUSPICION_PAST];
     float energy[SUSPICION_PAST];
+    float difference[SUSPICION_PAST];
 };
 
 struct suspicion_face;
@@ -37,7 +39,8 @@ struct suspicion {
     uint64_t deaf_until_block; /* windows that reach back before this block are not asked: they hold a gap */
     const struct suspicion_face *face;
     float score_min[SUSPICION_WINDOWS]; /* over 1: not asked */
-    uint8_t haste;                      /* enum suspicion_haste */
+    float difference_min[SUSPICION_WINDOWS];
+    uint8_t haste; /* enum suspicion_haste */
 };
 
 /* How soon the answer is needed. Long windows tell speech from tones far better than short ones, so whoever has the time
@@ -71,10 +74,10 @@ size_t suspicion_feed(struct suspicion *suspicion, const struct tone_block *bloc
 /* The next count blocks to be fed hold samples that never arrived: no window that touches them is asked. */
 void suspicion_deafen(struct suspicion *suspicion, size_t block_count);
 
-/* For benches: feeds one block; the score of each window there, 0 where it is below 0.2, or level or twist forbid;
+/* For benches: feeds one block; the score of each window there, then its score by differences, 0 where it is below 0.2, or level or twist forbid;
  * thresholds are not applied. */
 void suspicion_scores(struct suspicion *suspicion, const struct tone_block *block,
-                      float scores[SUSPICION_WINDOWS]);
+                      float scores[2 * SUSPICION_WINDOWS]);
 
 /* Length of each window, and what it takes to be suspected: the share of the window's energy that a pair explains, plus
  * the weight times how evenly it does so over both halves (at most 0.7). Over 1: never asked. */
@@ -83,6 +86,8 @@ struct suspicion_window {
     float evenness_weight;
     float score_min[SUSPICION_HASTES];
     float score_min_strict[SUSPICION_HASTES]; /* while a field is being keyed */
+    float difference_min;                     /* the same for the share of the differences' energy */
+    float difference_min_strict;
 };
 extern const struct suspicion_window suspicion_windows[SUSPICION_WINDOWS];
 

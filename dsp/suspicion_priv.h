@@ -28,6 +28,7 @@ struct suspicion_wave {
 /* For one window: how its halves turn (detuned down, nominal, up), and what it takes to be asked. */
 struct suspicion_gate {
     struct suspicion_turn turn[3];
+    _Alignas(32) float slope[TONE_BANK_TONES]; /* what differences make of each tone's energy */
     float energy_min;
     float
         share; /* times energy and the least share: least power of the strongest row and column at nominal frequency */
@@ -37,18 +38,19 @@ struct suspicion_gate {
 struct suspicion_run {
     struct suspicion_spectrum spectrum[SUSPICION_PAST + SUSPICION_FEED_MAX];
     float energy[SUSPICION_PAST + SUSPICION_FEED_MAX];
+    float difference[SUSPICION_PAST + SUSPICION_FEED_MAX];
 };
 
 struct suspicion_scratch {
     struct suspicion_run one, two, three, four;
-    uint8_t asked[SUSPICION_FEED_MAX]; /* bit w: window w must be asked closely */
+    uint16_t asked[SUSPICION_FEED_MAX]; /* bit w: window w must be asked closely; bit 8 + w: by differences */
 };
 
-/* factor: for each window gate.share * least share, or SUSPICION_NEVER. */
+/* factor: for each window gate.share * least share, or SUSPICION_NEVER; then the same for differences. */
 #define SUSPICION_NEVER 1e30f
 typedef void suspicion_push(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
                             const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                            const float factor[SUSPICION_WINDOWS]);
+                            const float factor[2 * SUSPICION_WINDOWS]);
 
 struct suspicion_face {
     const char *name;
@@ -102,10 +104,9 @@ SUSPICION_INLINE void suspicion_max(vec8 *a, const vec8 *b)
 }
 
 /* Power of the strongest row plus that of the strongest column. */
-SUSPICION_INLINE float suspicion_strongest(const struct suspicion_wave *wave)
+SUSPICION_INLINE float suspicion_strongest(const vec8 *powers)
 {
-    vec8 power;
-    suspicion_power(&power, wave);
+    vec8 power = *powers;
     vec8 other = __builtin_shufflevector(power, power, 2, 3, 0, 1, 6, 7, 4, 5);
     suspicion_max(&power, &other);
     other = __builtin_shufflevector(power, power, 1, 0, 3, 2, 5, 4, 7, 6);
@@ -121,12 +122,10 @@ SUSPICION_INLINE float suspicion_max4(const float *power)
 }
 
 /* As above; without registers of eight floats the compiler's shuffles go through memory anyway. */
-SUSPICION_INLINE float suspicion_strongest(const struct suspicion_wave *wave)
+SUSPICION_INLINE float suspicion_strongest(const vec8 *power)
 {
-    vec8 power;
     float powers[TONE_BANK_TONES];
-    suspicion_power(&power, wave);
-    memcpy(powers, &power, sizeof(powers));
+    memcpy(powers, power, sizeof(powers));
     return suspicion_max4(powers) + suspicion_max4(powers + 4);
 }
 #endif
@@ -136,16 +135,33 @@ SUSPICION_INLINE unsigned suspicion_is_asked(const struct suspicion_wave *wave, 
 {
     if (factor >= SUSPICION_NEVER)
         return 0;
+    vec8 power;
+    suspicion_power(&power, wave);
     unsigned is_loud = energy >= gate->energy_min;
-    unsigned is_pair = suspicion_strongest(wave) >= energy * factor;
+    unsigned is_pair = suspicion_strongest(&power) >= energy * factor;
     return is_loud & is_pair;
+}
+
+/* The long windows: bit 0 asked by energy, bit 8 by differences. */
+SUSPICION_INLINE unsigned suspicion_is_asked_twice(const struct suspicion_wave *wave, float energy,
+                                                   float difference, const struct suspicion_gate *gate,
+                                                   const float *factor)
+{
+    vec8 power, slope;
+    suspicion_power(&power, wave);
+    memcpy(&slope, gate->slope, sizeof(slope));
+    unsigned is_loud = energy >= gate->energy_min;
+    unsigned is_pair = suspicion_strongest(&power) >= energy * factor[0];
+    power *= slope;
+    unsigned is_steep = suspicion_strongest(&power) >= difference * factor[SUSPICION_WINDOWS];
+    return is_loud * (is_pair | is_steep << 8);
 }
 
 /* All windows that end at block k, counted from the oldest remembered one. */
 SUSPICION_INLINE unsigned suspicion_step(struct suspicion_scratch *s, size_t k,
                                          const struct tone_block *block,
                                          const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                                         const float factor[SUSPICION_WINDOWS])
+                                         const float factor[2 * SUSPICION_WINDOWS])
 {
     ivec8 cosine, sine;
     struct suspicion_wave wave, middle;
@@ -155,10 +171,14 @@ SUSPICION_INLINE unsigned suspicion_step(struct suspicion_scratch *s, size_t k,
     wave.sine = __builtin_convertvector(sine, vec8) * (1.0f / TONE_BANK_SCALE);
     suspicion_keep(&s->one.spectrum[k], &wave);
     s->one.energy[k] = (float)(int32_t)(block->energy >> 1) * (2 * TONE_BANK_ENERGY_UNIT);
+    /* 15 steps stand for 16. */
+    s->one.difference[k] = (float)(int32_t)(block->difference >> 1) *
+                           (2 * TONE_BANK_ENERGY_UNIT * TONE_BANK_BLOCK / (TONE_BANK_BLOCK - 1));
 
     suspicion_join(&wave, &s->one.spectrum[k - 1], &s->one.spectrum[k], &gates[0].turn[1]);
     suspicion_keep(&s->two.spectrum[k], &wave);
     s->two.energy[k] = s->one.energy[k - 1] + s->one.energy[k];
+    s->two.difference[k] = s->one.difference[k - 1] + s->one.difference[k];
     unsigned asked = suspicion_is_asked(&wave, s->two.energy[k], &gates[0], factor[0]);
 
     suspicion_join(&wave, &s->one.spectrum[k - 2], &s->one.spectrum[k], &gates[1].turn[1]);
@@ -167,28 +187,32 @@ SUSPICION_INLINE unsigned suspicion_step(struct suspicion_scratch *s, size_t k,
     wave.sine += middle.sine;
     suspicion_keep(&s->three.spectrum[k], &wave);
     s->three.energy[k] = s->one.energy[k - 2] + s->two.energy[k];
+    s->three.difference[k] = s->one.difference[k - 2] + s->two.difference[k];
     asked |= suspicion_is_asked(&wave, s->three.energy[k], &gates[1], factor[1]) << 1;
 
     suspicion_join(&wave, &s->two.spectrum[k - 2], &s->two.spectrum[k], &gates[2].turn[1]);
     suspicion_keep(&s->four.spectrum[k], &wave);
     s->four.energy[k] = s->two.energy[k - 2] + s->two.energy[k];
+    s->four.difference[k] = s->two.difference[k - 2] + s->two.difference[k];
     asked |= suspicion_is_asked(&wave, s->four.energy[k], &gates[2], factor[2]) << 2;
 
     suspicion_join(&wave, &s->three.spectrum[k - 3], &s->three.spectrum[k], &gates[3].turn[1]);
     float energy = s->three.energy[k - 3] + s->three.energy[k];
-    asked |= suspicion_is_asked(&wave, energy, &gates[3], factor[3]) << 3;
+    float difference = s->three.difference[k - 3] + s->three.difference[k];
+    asked |= suspicion_is_asked_twice(&wave, energy, difference, &gates[3], &factor[3]) << 3;
 
     suspicion_join(&wave, &s->four.spectrum[k - 4], &s->four.spectrum[k], &gates[4].turn[1]);
     energy = s->four.energy[k - 4] + s->four.energy[k];
-    return asked | suspicion_is_asked(&wave, energy, &gates[4], factor[4]) << 4;
+    difference = s->four.difference[k - 4] + s->four.difference[k];
+    return asked | suspicion_is_asked_twice(&wave, energy, difference, &gates[4], &factor[4]) << 4;
 }
 
 SUSPICION_INLINE void suspicion_push_face(struct suspicion_scratch *scratch, const struct tone_block *blocks,
                                           size_t count, const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                                          const float factor[SUSPICION_WINDOWS])
+                                          const float factor[2 * SUSPICION_WINDOWS])
 {
     for (size_t i = 0; i < count; i++)
-        scratch->asked[i] = (uint8_t)suspicion_step(scratch, SUSPICION_PAST + i, &blocks[i], gates, factor);
+        scratch->asked[i] = (uint16_t)suspicion_step(scratch, SUSPICION_PAST + i, &blocks[i], gates, factor);
 }
 
 #endif

@@ -89,6 +89,7 @@ static void blocks_c(const int16_t *pcm, size_t block_count, struct tone_block *
         int32_t even[8];
         int32_t odd[8];
         fold(pcm, even, odd, &out->energy);
+        out->difference = tone_bank_difference(pcm);
         for (int tone = 0; tone < 4; tone++) {
             uint64_t cosine = 0;
             uint64_t sine = 0;

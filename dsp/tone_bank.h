@@ -18,11 +18,14 @@ extern const uint16_t tone_bank_hz[TONE_BANK_TONES];
 /* [sample of the block][8 cosines, 8 sines], times TONE_BANK_SCALE, phase 0 in the middle of the block. */
 extern const int16_t tone_bank_waves[TONE_BANK_BLOCK][2 * TONE_BANK_TONES];
 
-/* One block's correlations. energy is the sum over sample pairs of (a*a + b*b) >> 4: a sixteenth of the energy. */
+/* One block's correlations. energy is the sum over sample pairs of (a*a + b*b) >> 4: a sixteenth of the energy.
+ * difference is the sum over the 15 steps between its samples of (step * step) >> 4: the energy of a signal in which low
+ * frequencies hardly count. */
 struct tone_block {
     int32_t cosine[TONE_BANK_TONES];
     int32_t sine[TONE_BANK_TONES];
     uint32_t energy;
+    uint32_t difference;
 };
 #define TONE_BANK_ENERGY_UNIT 16.0f
 

@@ -97,6 +97,37 @@ static void no_sample_of_keys_over_speech_leaves(void **state)
     no_leak(options);
 }
 
+/* 350 and 440 Hz, 5 dB below the key's tones: what a voice's fundamental does, only without pause. */
+static void no_sample_leaves_under_dial_tone(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 100; seed++) {
+        float tone[4000] = {0};
+        float sum[4000];
+        int16_t pcm[4000];
+        int16_t out[4000];
+        struct tone_random random;
+        tone_random_seed(&random, seed);
+        struct tone_press press = tone_source_random_press(&random, -15, 0, 0.015f);
+        tone_source_press(tone, 1600, 400, &press);
+        memcpy(sum, tone, sizeof(sum));
+        for (size_t i = 0; i < 4000; i++)
+            sum[i] += dtmf_amplitude_of_dbm0(-20) * (sinf(0.2749f * (float)i) + sinf(0.3456f * (float)i));
+        tone_source_noise(&random, sum, 4000, -45);
+        tone_source_finish(sum, pcm, 4000, TONE_LINE_ULAW);
+        struct mask *mask = mask_new(plain);
+        for (size_t at = 0; at < 4000; at += 80) {
+            struct dtmf_edge edges[DTMF_EDGE_MAX];
+            size_t edge_count;
+            assert_int_equal(mask_process(mask, pcm + at, out + at, 80, edges, &edge_count), OK);
+        }
+        struct tone_leak leak;
+        tone_leak_measure(pcm + 1600, out + 1760, tone + 1600, 400, &leak);
+        assert_int_equal(leak.same_samples, 0);
+        free(mask);
+    }
+}
+
 static void packet_loss_opens_no_hole(void **state)
 {
     (void)state;
@@ -588,6 +619,7 @@ int main(void)
         cmocka_unit_test(no_sample_of_keys_in_noise_leaves),
         cmocka_unit_test(no_sample_of_keys_over_speech_leaves),
         cmocka_unit_test(tails_and_echoes_do_not_leave),
+        cmocka_unit_test(no_sample_leaves_under_dial_tone),
         cmocka_unit_test(packet_loss_opens_no_hole),
         cmocka_unit_test(the_leak_check_catches_a_mask_that_is_off),
         cmocka_unit_test(the_leak_check_catches_a_look_ahead_of_2_ms),

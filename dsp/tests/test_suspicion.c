@@ -127,7 +127,7 @@ static void shares_are_those_of_least_squares(void **state)
     for (int round = 0; round < 100; round++) {
         float sum[256] = {0};
         int16_t pcm[256];
-        float scores[SUSPICION_WINDOWS];
+        float scores[2 * SUSPICION_WINDOWS];
         struct suspicion suspicion;
         struct tone_block blocks[16];
         /* On tune, so that no neighbouring frequency or key explains more. */

@@ -127,6 +127,10 @@ static void the_reference_equals_the_definition(void **state)
         for (int i = 0; i < TONE_BANK_BLOCK; i++)
             energy += (double)pcm[i] * pcm[i];
         assert_true(fabs(block.energy * (double)TONE_BANK_ENERGY_UNIT - energy) <= 8 * 16);
+        double difference = 0;
+        for (int i = 1; i < TONE_BANK_BLOCK; i++)
+            difference += ((double)pcm[i] - pcm[i - 1]) * ((double)pcm[i] - pcm[i - 1]);
+        assert_true(fabs(block.difference * (double)TONE_BANK_ENERGY_UNIT - difference) <= 15 * 16);
         for (int tone = 0; tone < TONE_BANK_TONES; tone++) {
             double cosine = 0;
             double sine = 0;

@@ -2,7 +2,7 @@
 
 void suspicion_push_avx512(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
                            const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                           const float factor[SUSPICION_WINDOWS])
+                           const float factor[2 * SUSPICION_WINDOWS])
 {
     suspicion_push_face(scratch, blocks, count, gates, factor);
 }

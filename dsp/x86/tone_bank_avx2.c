@@ -1,4 +1,5 @@
 #include "dsp/tone_bank_priv.h"
+#include "dsp/x86/tone_bank_difference.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -41,6 +42,7 @@ static inline __attribute__((always_inline)) void some_blocks(const int16_t *pcm
         _mm256_storeu_si256((__m256i *)(void *)out[b].cosine, cosine[b]);
         _mm256_storeu_si256((__m256i *)(void *)out[b].sine, sine[b]);
         out[b].energy = energy_of(pcm + b * TONE_BANK_BLOCK);
+        out[b].difference = tone_bank_difference_avx2(pcm + b * TONE_BANK_BLOCK);
     }
 }
 

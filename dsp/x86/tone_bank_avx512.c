@@ -1,4 +1,5 @@
 #include "dsp/tone_bank_priv.h"
+#include "dsp/x86/tone_bank_difference.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -36,6 +37,7 @@ static inline __attribute__((always_inline)) void some_blocks(const int16_t *pcm
     for (int b = 0; b < count; b++) {
         _mm512_storeu_si512((void *)out[b].cosine, sum[b]);
         out[b].energy = energy_of(pcm + b * TONE_BANK_BLOCK);
+        out[b].difference = tone_bank_difference_avx2(pcm + b * TONE_BANK_BLOCK);
     }
 }
 

@@ -40,5 +40,6 @@ void tone_bank_blocks_sse2(const int16_t *pcm, size_t block_count, struct tone_b
         energy = _mm_add_epi32(energy, _mm_shuffle_epi32(energy, 0x4e));
         energy = _mm_add_epi32(energy, _mm_shuffle_epi32(energy, 0xb1));
         out->energy = (uint32_t)_mm_cvtsi128_si32(energy);
+        out->difference = tone_bank_difference(pcm);
     }
 }
