@@ -90,10 +90,19 @@ def pays(build, out):
         card = Card.fresh()
         result = pay_by_card(stage.service, stage.desk, card, talk_s=1.5)
         stage.memory(card)
-        outcome = Outcome(20, calls=[stage.judge(result)])
+        judged = stage.judge(result)
+        outcome = Outcome(20, calls=[judged])
         check(outcome.is_good(), outcome.headline(), outcome.summary())
         hears = result.agent_summary["hears"]
-        check(hears["ssrc_changes"] == 0 and hears["timestamp_jumps"] == 0, "the agent's stream must be continuous", hears)
+        check(hears["ssrc_changes"] == 0, "the agent must hear one source all the time", hears)
+        check(result.caller_summary["hears"]["audio_packets"] > 200, "the caller must hear the agent", result.caller_summary)
+        check(result.recorder_summary["says"]["audio_packets"] > 200, "the recorder must hear the agent, too",
+              result.recorder_summary)
+        if hears["gap_ms_max"] > 200:  # this machine stood still for a while: its clocks prove nothing
+            return
+        check(hears["timestamp_jumps"] == 0, "the agent's time stamps must be continuous", hears)
+        delays = judged.reports["agent"]["delays_ms"]
+        check(len(delays) == 2 and max(delays) - min(delays) == 20, "a look-ahead of 20 ms, and only while armed", delays)
 
 
 def control(build, out):
