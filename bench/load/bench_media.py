@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the media plane, and Debian's rtpengine in the same run, driven the same way.
 
-    bench/load/bench_media.py [--build build/release] [--json build/bench/media.json] [--calls 100,500] [--seconds 6]
+    bench/load/bench_media.py [--build build/release] [--json build/bench/media.json] [--calls 100,500] [--seconds 4]
                               [--rounds 2] [--no-peer]
 
 For each load and mode a relay is started alone on core 0, tonegate-load carries the calls from another core, and the
@@ -24,6 +24,7 @@ import wave
 
 RELAY_IP, CALLER, AGENT = "127.0.73.1", ("127.0.73.10", 6100), ("127.0.73.11", 6102)
 NG_ADDRESS = ("127.0.73.2", 22323)
+MODES = ("plain", "armed", "keying")  # the last is armed too, and every caller keys 16 digits in 20 s
 LOOKAHEAD_MS = 20  # of our armed leg: the audio is that much later inside an unchanged packet clock
 PEER_DELAY_MS = 100  # from 60 on the peer leaks no clean digit; 100 is what it needs over speech
 
@@ -92,7 +93,7 @@ class Tonegate:
         self.destinations = os.path.join(directory, "destinations")
         command = [os.path.join(build, "bin", "tonegate-relay"), "--calls", str(calls), "--address", RELAY_IP,
                    "--caller", "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--destinations", self.destinations]
-        if mode == "armed":
+        if mode != "plain":
             command.append("--armed")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         preexec_fn=alone_on_core(0))
@@ -138,7 +139,7 @@ class Rtpengine:
         common = {"call-id": name, "from-tag": "caller", "ICE": "remove"}
         offered = control.ask("offer", **common, sdp=describe(*CALLER))
         answered = control.ask("answer", **common, **{"to-tag": "agent"}, sdp=describe(*AGENT))
-        if mode == "armed":
+        if mode != "plain":
             control.ask("block DTMF", **{"call-id": name, "from-tag": "caller", "flags": ["directional"],
                                          "DTMF-security": "silence", "delay-buffer": PEER_DELAY_MS})
         return media_of(answered) + media_of(offered)
@@ -184,7 +185,7 @@ def measure(relay_class, build, calls, mode, seconds, warm):
                 [os.path.join(build, "bin", "tonegate-load"), "--destinations", relay.destinations, "--caller",
                  "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--pid", str(relay.pid), "--warm", str(int(warm * 1000)),
                  "--steady", str(int(seconds * 1000)), "--core", str(core)] +
-                (["--voice", voice] if voice else []),
+                (["--voice", voice] if voice else []) + (["--keys"] if mode == "keying" else []),
                 capture_output=True, text=True, timeout=seconds + warm + 60)
         finally:
             counters = relay.stop()
@@ -249,11 +250,11 @@ def run(options):
     loads = [int(n) for n in options.calls.split(",")]
     empty_kb = {name: empty_resident_kb(relay, options.build) for name, relay in relays.items()}
     cells = {}
-    total = options.rounds * len(loads) * 2 * len(relays)
+    total = options.rounds * len(loads) * len(MODES) * len(relays)
     done = 0
     for _ in range(options.rounds):
         for calls in loads:
-            for mode in ("plain", "armed"):
+            for mode in MODES:
                 for name, relay in relays.items():
                     done += 1
                     print("  %2d of %d: %s, %d calls, %s" % (done, total, name, calls, mode), flush=True)
@@ -268,7 +269,7 @@ def collect(cells, empty_kb):
         row = best(rounds)
         row.update(relay=name, mode=mode)
         row["kb_per_call"] = round((row["rss_kb"] - empty_kb[name]) / calls, 1)
-        row["audio_later_ms"] = LOOKAHEAD_MS if (name, mode) == ("tonegate", "armed") else 0
+        row["audio_later_ms"] = LOOKAHEAD_MS if name == "tonegate" and mode != "plain" else 0
         rows.append(row)
     for row in rows:
         peers = [r for r in rows if r["relay"] == "rtpengine" and r["mode"] == row["mode"] and
@@ -282,7 +283,7 @@ def show(rows):
     form = "%-10s %-6s %5s %7s %6s %8s %7s %22s %22s %8s"
     print("\n" + form % ("relay", "mode", "calls", "us/pkt", "ratio", "KB/call", "loss %", "caller ms p50/p99/max",
                          "agent ms p50/p99/max", "audio +"))
-    for row in sorted(rows, key=lambda r: (r["mode"] != "plain", r["calls"], r["relay"] != "tonegate")):
+    for row in sorted(rows, key=lambda r: (MODES.index(r["mode"]), r["calls"], r["relay"] != "tonegate")):
         ratio = "%.1fx" % row["times_cheaper"] if "times_cheaper" in row else ""
         ways = ["%.1f / %.1f / %.1f" % (row[way]["p50"], row[way]["p99"], row[way]["max"])
                 for way in ("caller_delay_ms", "agent_delay_ms")]
@@ -292,8 +293,9 @@ def show(rows):
     if any(row["is_disturbed"] for row in rows):
         print("disturbed: no round went without loss or late sending; other work had the cores, do not quote these.")
     print("us/pkt: CPU of the relay per packet relayed, kernel included. caller ms: delay of what the caller says. audio +:\n"
-          "how much later the audio is inside unchanged packets. armed: caller's leg masked; for rtpengine that is\n"
-          "DTMF-security=silence, delay-buffer %d ms, on the caller's side only." % PEER_DELAY_MS)
+          "how much later the audio is inside unchanged packets. armed: caller's leg masked, keying: and every caller keys\n"
+          "16 digits in each 20 s; for rtpengine that is DTMF-security=silence, delay-buffer %d ms, caller's side only." %
+          PEER_DELAY_MS)
 
 
 def main():
@@ -301,7 +303,7 @@ def main():
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--json", default="build/bench/media.json")
     parser.add_argument("--calls", default="100,500")
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--warm", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--no-peer", action="store_true")

@@ -1,10 +1,10 @@
 /* tonegate-load: two endpoints that carry all calls of a load test, and what the relay between them costs.
  *
  *   tonegate-load --destinations LIST --caller IP:PORT --agent IP:PORT --pid PID [--warm MS] [--steady MS] [--core N]
- *                 [--voice FILE]
+ *                 [--voice FILE] [--keys]
  *
  * Each line of LIST ("ip port ip port") is a call: where caller and agent send to. Every leg sends 20 ms of PCMA, its
- * phase spread over the 20 ms; callers speak and key, agents speak. In the steady part the CPU time of process PID is
+ * phase spread over the 20 ms; both speak, with --keys every caller keys 16 digits in each 20 s. In the steady part the CPU time of process PID is
  * taken from its threads' schedstat. A packet is known again by the relay's port it comes from (the call) and its RTP
  * timestamp (which packet of the call). Prints one line of JSON. */
 #include "base/clock.h"
@@ -69,6 +69,7 @@ struct load {
     unsigned long pid, core, warm_ms, steady_ms;
     const char *destinations;
     const char *voice; /* NULL: made here */
+    bool is_keying;
     struct side sides[2];
     bool is_steady;
     uint64_t late_ticks;
@@ -152,14 +153,14 @@ static void voice_read(int16_t *pcm, size_t count, size_t from)
     fclose(file);
 }
 
-static void sound_make(struct side *side, bool is_keying)
+static void sound_make(struct side *side, bool is_caller)
 {
     static int16_t pcm[SOUND_PACKETS * SAMPLES];
     if (load.voice)
-        voice_read(pcm, SOUND_PACKETS * SAMPLES, is_keying ? 0 : SOUND_PACKETS * SAMPLES);
+        voice_read(pcm, SOUND_PACKETS * SAMPLES, is_caller ? 0 : SOUND_PACKETS * SAMPLES);
     else
         speak(pcm, SOUND_PACKETS * SAMPLES);
-    if (is_keying)
+    if (is_caller && load.is_keying)
         key(pcm, SOUND_PACKETS * SAMPLES);
     g711_encode(G711_ALAW, pcm, side->sound, SOUND_PACKETS * SAMPLES);
 }
@@ -449,6 +450,7 @@ static bool options_read(int argc, char **argv)
         {"steady", required_argument, NULL, 's'},
         {"core", required_argument, NULL, 'k'},
         {"voice", required_argument, NULL, 'v'},
+        {"keys", no_argument, NULL, 'y'},
         {NULL, 0, NULL, 0},
     };
     bool is_right = true;
@@ -465,6 +467,8 @@ static bool options_read(int argc, char **argv)
             is_right &= number_read(optarg, 600000, &load.warm_ms);
         else if (option == 's')
             is_right &= number_read(optarg, 3600000, &load.steady_ms);
+        else if (option == 'y')
+            load.is_keying = true;
         else if (option == 'v')
             load.voice = optarg;
         else if (option == 'k')
@@ -494,7 +498,7 @@ int main(int argc, char **argv)
     if (!options_read(argc, argv)) {
         fprintf(stderr,
                 "usage: %s --destinations FILE --caller IP:PORT --agent IP:PORT --pid PID [--warm MS] "
-                "[--steady MS] [--core N] [--voice FILE]\n",
+                "[--steady MS] [--core N] [--voice FILE] [--keys]\n",
                 argv[0]);
         return 2;
     }
