@@ -19,7 +19,7 @@ const struct suspicion_window suspicion_windows[SUSPICION_WINDOWS] = {
     {3, 0, {2.0f, 0.862f}, {2.0f, 0.85f}, 2.0f, 2.0f},
     {4, 0, {0.92f, 0.86f}, {0.90f, 0.84f}, 2.0f, 2.0f},
     {6, 0.2f, {0.88f, 0.90f}, {0.87f, 0.88f}, 1.0f, 0.90f},
-    {8, 0.2f, {0.93f, 0.93f}, {0.90f, 0.90f}, 1.0f, 0.90f},
+    {8, 0.2f, {0.93f, 0.93f}, {0.90f, 0.90f}, 2.0f, 2.0f},
 };
 
 #define SHARE_MAX 1.15f

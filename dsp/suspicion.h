@@ -4,7 +4,7 @@
  * Several windows end at every 2 ms block. In each, the energy that the best of the 16 tone pairs explains (least squares
  * over both tones together) is compared with the energy of the window. Short windows are quick and ask for a nearly
  * pure pair; long ones hear through speech and noise. All but the shortest try frequencies beside the nominal ones
- * (ITU-T Q.24 §2). The longest also compare with the energy of the samples' differences, in which a voice, dial tone or
+ * (ITU-T Q.24 §2). The one of 12 ms is also compared with the energy of the samples' differences, in which a voice, dial tone or
  * hum under the key counts little.
  *
  * No allocation, no I/O; tables are made once, thread-safely. Thread: one at a time per struct. */

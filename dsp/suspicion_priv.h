@@ -142,7 +142,7 @@ SUSPICION_INLINE unsigned suspicion_is_asked(const struct suspicion_wave *wave, 
     return is_loud & is_pair;
 }
 
-/* The long windows: bit 0 asked by energy, bit 8 by differences. */
+/* The window of 12 ms: bit 0 asked by energy, bit 8 by differences. */
 SUSPICION_INLINE unsigned suspicion_is_asked_twice(const struct suspicion_wave *wave, float energy,
                                                    float difference, const struct suspicion_gate *gate,
                                                    const float *factor)
@@ -203,8 +203,7 @@ SUSPICION_INLINE unsigned suspicion_step(struct suspicion_scratch *s, size_t k,
 
     suspicion_join(&wave, &s->four.spectrum[k - 4], &s->four.spectrum[k], &gates[4].turn[1]);
     energy = s->four.energy[k - 4] + s->four.energy[k];
-    difference = s->four.difference[k - 4] + s->four.difference[k];
-    return asked | suspicion_is_asked_twice(&wave, energy, difference, &gates[4], &factor[4]) << 4;
+    return asked | suspicion_is_asked(&wave, energy, &gates[4], factor[4]) << 4;
 }
 
 SUSPICION_INLINE void suspicion_push_face(struct suspicion_scratch *scratch, const struct tone_block *blocks,
