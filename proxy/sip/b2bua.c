@@ -365,7 +365,7 @@ enum err b2bua_new(struct b2bua **out, const struct b2bua_options *options)
     b2bua->options = *options;
     b2bua->config = options->config;
     b2bua->call_max = options->config->sip.calls_max;
-    b2bua->calls = calloc(b2bua->call_max, sizeof(*b2bua->calls));
+    b2bua->calls = calloc(b2bua->call_max, sizeof(*b2bua->calls)); // NOLINT(bugprone-sizeof-expression)
     enum err err = b2bua->calls ? sip_message_init() : ERR_MEMORY;
     if (!err)
         err = call_table_open(&b2bua->table, options->call_table_fd, options->config);

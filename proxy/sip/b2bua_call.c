@@ -428,7 +428,9 @@ static void note_earlier(struct mono_time *at, struct mono_time candidate)
 
 void call_set_timer(struct b2bua_call *call)
 {
-    struct mono_time at = call->state == CALL_CANCELLING ? (struct mono_time){0} : call->ends_at;
+    struct mono_time at = {0};
+    if (call->state != CALL_CANCELLING)
+        at = call->ends_at;
     for (int side = 0; side < MEDIA_SIDES; side++) {
         const struct unacknowledged *pending = &call->sides[side].pending;
         if (!pending->is_used)

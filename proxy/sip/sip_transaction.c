@@ -193,7 +193,7 @@ static void expire_in(struct transaction *transaction, unsigned ms)
 static void again_in(struct transaction *transaction, unsigned ms)
 {
     transaction->interval_ms = ms;
-    transaction->again_at = is_reliable(transaction) ? (struct mono_time){0} : mono_add_ms(mono_now(), ms);
+    transaction->again_at.ns = is_reliable(transaction) ? 0 : mono_add_ms(mono_now(), ms).ns;
 }
 
 static void never_again(struct transaction *transaction)
@@ -814,8 +814,10 @@ void sip_transactions_free(struct sip_transactions *layer)
         return;
     sip_transport_on_lost(layer->transport, NULL, NULL);
     for (size_t i = 0; i < BUCKETS; i++) {
-        while (layer->by_id[i])
-            drop(layer->by_id[i]);
+        for (struct transaction *at = layer->by_id[i], *next; at; at = next) {
+            next = at->next_by_id;
+            drop(at);
+        }
     }
     free(layer);
 }

@@ -458,8 +458,10 @@ void sip_transport_free(struct sip_transport *transport)
 {
     if (!transport)
         return;
-    while (transport->connections)
-        connection_free(transport->connections);
+    for (struct connection *at = transport->connections, *next; at; at = next) {
+        next = at->next;
+        connection_free(at);
+    }
     for (size_t i = 0; i < transport->listener_count; i++) {
         if (transport->listeners[i].readable)
             event_free(transport->listeners[i].readable);

@@ -1,6 +1,6 @@
 /* The proxy's ports: what may come over them in which state of a call, and what goes out. Calls and media are fakes of this
  * file, links are real socket pairs. The role's source is included, since its tables are nobody else's business. */
-#include "proxy/proxy_role.c"
+#include "proxy/proxy_role.c" // NOLINT(bugprone-suspicious-include)
 
 #include "base/tests/cmocka_all.h"
 
