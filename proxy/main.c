@@ -3,6 +3,8 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/role.h"
+#include "bench/leak/leak_command.h"
+#include "bench/recordings/detect.h"
 #include "proxy/sip/call_table.h"
 #include "proxy/supervisor/supervisor.h"
 
@@ -19,6 +21,9 @@ static const char usage_text[] =
     "       tonegate check --config FILE   check the configuration; exit 2 and name file and line if it is "
     "wrong\n"
     "       tonegate version\n"
+    "       tonegate detect FILE...        the keys in recordings, as JSON lines; see tonegate detect "
+    "--help\n"
+    "       tonegate leak [SENT] DELIVERED what of the keys is left in a recording\n"
     "signals to a running service: TERM stops it, USR1 lets calls end and then stops it\n";
 
 static int usage(void)
@@ -88,6 +93,17 @@ static int run_role(const char *name)
     return usage();
 }
 
+static int run_leak(int argc, char **argv)
+{
+    return leak_command("tonegate leak", argc, argv);
+}
+
+/* Work on recordings; they get the words from their own name on. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} tools[] = {{"detect", detect_command}, {"leak", run_leak}};
+
 int main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "run") == 0)
@@ -96,6 +112,9 @@ int main(int argc, char **argv)
         return run_check(argc, argv);
     if (argc == 3 && strcmp(argv[1], "role") == 0)
         return run_role(argv[2]);
+    for (size_t i = 0; argc >= 2 && i < sizeof(tools) / sizeof(tools[0]); i++)
+        if (strcmp(argv[1], tools[i].name) == 0)
+            return tools[i].run(argc - 1, argv + 1);
     if (argc == 2 && strcmp(argv[1], "version") == 0) {
         printf("tonegate %s\n", TONEGATE_VERSION);
         return 0;

@@ -12,7 +12,8 @@
 
 void leak_print_text(FILE *file, const struct leak_report *report, const struct leak_names *names)
 {
-    fprintf(file, "sent       %s\ndelivered  %s\n", names->sent, names->delivered);
+    fprintf(file, "sent       %s\ndelivered  %s\n", names->sent ? names->sent : "(not known)",
+            names->delivered);
     fprintf(file, "delay     ");
     for (size_t l = 0; l < report->lag_count; l++)
         fprintf(file, " %.3f ms", report->lags[l] * MS_PER_SAMPLE);
@@ -29,8 +30,9 @@ void leak_print_text(FILE *file, const struct leak_report *report, const struct 
                 : key->is_silent ? "  (not sent as a tone)"
                                  : "");
     }
-    fprintf(file, "\nkeys sent %zu, leaked %zu, most of one key %.3f ms, in all %.3f ms\n", report->key_count,
-            report->keys_leaked, report->leaked_ms_max, report->leaked_ms_total);
+    fprintf(file, "\nkeys %s %zu, leaked %zu, most of one key %.3f ms, in all %.3f ms\n",
+            names->sent ? "sent" : "heard", report->key_count, report->keys_leaked, report->leaked_ms_max,
+            report->leaked_ms_total);
     fprintf(file, "attacker: %zu of %zu right (%.1f..%.1f %% at 95 %%), chance %.1f %%, by luck p = %.3g\n",
             report->attacker_correct, report->attacker_trials, report->attacker_low * 100,
             report->attacker_high * 100, report->attacker_chance * 100, report->attacker_p);
@@ -66,7 +68,7 @@ enum err leak_print_json(FILE *file, const struct leak_report *report, const str
     for (size_t l = 0; l < report->lag_count; l++)
         json_array_append_new(delays, json_real(report->lags[l] * MS_PER_SAMPLE));
     json_t *root =
-        json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:o,s:o}", "verdict",
+        json_pack("{s:s,s:s?,s:s,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:o,s:o,s:o}", "verdict",
                   report->is_leaked ? "leaked" : "clean", "sent", names->sent, "delivered", names->delivered,
                   "keys_sent", (json_int_t)report->key_count, "keys_leaked", (json_int_t)report->keys_leaked,
                   "keys_missing", (json_int_t)report->keys_missing, "keys_silent",
@@ -170,13 +172,15 @@ enum err leak_print_html(FILE *file, const struct leak_report *report, const str
     fprintf(file, "<h1>Leak report</h1><p class=\"verdict%s\">%s</p>\n", report->is_leaked ? " bad" : "",
             report->is_leaked ? "Leaked" : "Nothing leaked");
     fprintf(file,
-            "<p>%zu keys sent, %zu leaked; most of one key: %.3f ms. Attacker: %zu of %zu right (%.1f to "
+            "<p>%zu keys %s, %zu leaked; most of one key: %.3f ms. Attacker: %zu of %zu right (%.1f to "
             "%.1f %% at "
             "95 %%), chance %.1f %%.</p>\n",
-            report->key_count, report->keys_leaked, report->leaked_ms_max, report->attacker_correct,
-            report->attacker_trials, report->attacker_low * 100, report->attacker_high * 100,
-            report->attacker_chance * 100);
-    enum err err = print_picture(file, "Sent", names->sent, sent, 0, length_s);
+            report->key_count, names->sent ? "sent" : "heard", report->keys_leaked, report->leaked_ms_max,
+            report->attacker_correct, report->attacker_trials, report->attacker_low * 100,
+            report->attacker_high * 100, report->attacker_chance * 100);
+    enum err err = OK;
+    if (names->sent != NULL)
+        err = print_picture(file, "Sent", names->sent, sent, 0, length_s);
     if (err != OK)
         return err;
     print_marks(file, report, length_s);

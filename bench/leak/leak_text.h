@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 struct leak_names {
-    const char *sent;
+    const char *sent; /* NULL: only what was delivered is known, and was judged against itself */
     const char *delivered;
 };
 
