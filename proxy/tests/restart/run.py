@@ -290,6 +290,21 @@ class Bench:
         return 1 if left or endless or self.longest > RESTART_S else 0
 
 
+def started(service_class, error_class, options, folder):
+    """Somebody else may take a port between the look for it and its use: three attempts, each failure shown."""
+    for attempt in (1, 2, 3):
+        service = service_class(options.build, folder / "service", calls_max=100)
+        try:
+            service.start()
+            return service
+        except error_class as error:
+            log = folder / "service" / "tonegate.log"
+            print("start %d: %s" % (attempt, error))
+            print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-8:]) if log.exists() else "")
+            service.stop()
+    return None
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
@@ -301,17 +316,23 @@ def main():
     if not (pathlib.Path(options.build) / "bin" / "tonegate").exists():
         print("skipped: %s/bin/tonegate is not built" % options.build)
         return 77
+    from tonegate_demo.processes import DemoError
     from tonegate_demo.service import Service
     random.seed(options.seed)
     print("seed %d" % options.seed)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
-        with Service(options.build, pathlib.Path(folder) / "service", calls_max=200) as service:
+        service = started(Service, DemoError, options, pathlib.Path(folder))
+        if service is None:
+            return 1
+        try:
             code = Bench(service, options).run()
-            log = (pathlib.Path(folder) / "service" / "tonegate.log").read_text(errors="replace")
-            for line in log.splitlines():
-                if "taken up again" in line:
-                    print("  " + line)
+        finally:
+            service.stop()
+        log = (pathlib.Path(folder) / "service" / "tonegate.log").read_text(errors="replace")
+        for line in log.splitlines():
+            if "taken up again" in line:
+                print("  " + line)
         for sign in ("ERROR: AddressSanitizer", "runtime error:", "assertion"):
             if sign in log:
                 print("the service's log says: %s" % sign)
