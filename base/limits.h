@@ -26,14 +26,14 @@
 #define LIMIT_MEDIA_WORKERS        64
 
 /* What a dialog keeps; longer values are refused with 400 */
-#define LIMIT_SIP_CALL_ID_BYTES    128
-#define LIMIT_SIP_TAG_BYTES        64
-#define LIMIT_SIP_URI_BYTES        256
-#define LIMIT_SIP_PARTY_BYTES      384 /* display name and URI */
-#define LIMIT_SIP_ROUTES           4
-#define LIMIT_CALL_RELAYS          6   /* requests of one call under way at once */
-#define LIMIT_RINGING_S            180 /* no final answer: cancelled */
-#define LIMIT_CALL_S               14400
+#define LIMIT_SIP_CALL_ID_BYTES 128
+#define LIMIT_SIP_TAG_BYTES     64
+#define LIMIT_SIP_URI_BYTES     256
+#define LIMIT_SIP_PARTY_BYTES   384 /* display name and URI */
+#define LIMIT_SIP_ROUTES        4
+#define LIMIT_CALL_RELAYS       6   /* requests of one call under way at once */
+#define LIMIT_RINGING_S         180 /* no final answer: cancelled */
+#define LIMIT_CALL_S            14400
 
 /* SIP guard: libosip2 parses in quadratic time, so these are held before it sees a byte */
 #define LIMIT_SIP_UDP_BYTES       8192
@@ -45,7 +45,7 @@
 #define LIMIT_SIP_SEMICOLONS      512 /* the same; 2700 in one URI cost 3.4 ms */
 #define LIMIT_SIP_TCP_CONNECTIONS 256
 #define LIMIT_SIP_KEY_BYTES       256
-#define LIMIT_SIP_FAREWELL_BYTES  1600 /* an answer or CANCEL kept for the process after this one */
+#define LIMIT_SIP_FAREWELL_BYTES  1600  /* an answer or CANCEL kept for the process after this one */
 #define LIMIT_SIP_TRANSACTIONS    32768 /* live at once; 50 calls a second need 9600 */
 #define LIMIT_SDP_BYTES           4096
 #define LIMIT_SDP_MEDIA           4
