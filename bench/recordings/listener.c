@@ -78,10 +78,10 @@ void listener_print_head(const struct listener_options *options)
             "  channel      at s  key  from    known ms       ms   low dBm0  high dBm0  twist dB  file\n");
 }
 
-/* To hundredths, and never -0. */
-static double twist_db(const struct key_line *line)
+/* Rounded to steps of a part of a decibel, and never -0. */
+static double twist_db(const struct key_line *line, double parts)
 {
-    return round((line->level_low_dbm0 - line->level_high_dbm0) * 100) / 100 + 0.0;
+    return round((line->level_low_dbm0 - line->level_high_dbm0) * parts) / parts + 0.0;
 }
 
 static void print_text(const struct listener *listener, const struct key_line *line)
@@ -97,7 +97,7 @@ static void print_text(const struct listener *listener, const struct key_line *l
     if (line->is_event)
         fprintf(out, "%10s %10s %9s", "-", "-", "-");
     else
-        fprintf(out, "%10.1f %10.1f %+9.1f", line->level_low_dbm0, line->level_high_dbm0, twist_db(line));
+        fprintf(out, "%10.1f %10.1f %+9.1f", line->level_low_dbm0, line->level_high_dbm0, twist_db(line, 10));
     fprintf(out, "  %s\n", listener->file);
 }
 
@@ -119,7 +119,7 @@ static void print_json(const struct listener *listener, const struct key_line *l
         fputs(",\"level_low_dbm0\":null,\"level_high_dbm0\":null,\"twist_db\":null}\n", out);
     else
         fprintf(out, ",\"level_low_dbm0\":%.2f,\"level_high_dbm0\":%.2f,\"twist_db\":%.2f}\n",
-                line->level_low_dbm0, line->level_high_dbm0, twist_db(line));
+                line->level_low_dbm0, line->level_high_dbm0, twist_db(line, 100));
 }
 
 static void print_line(const struct listener *listener, const struct key_line *line)

@@ -10,6 +10,7 @@
 #include "bench/recordings/listener.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 struct rtp_capture_options {
     const struct listener_options *listener;
@@ -24,5 +25,9 @@ bool rtp_capture_is_one(const char *path);
  * ERR_NOT_FOUND (no stream that could hold keys), ERR_UNSUPPORTED (link type), ERR_MEMORY. */
 MUST_USE enum err rtp_capture_listen(const char *path, const struct rtp_capture_options *options,
                                      char *reason);
+
+/* The same from a stream, which is closed. name is kept for the length of the call. */
+MUST_USE enum err rtp_capture_listen_stream(FILE *stream, const char *name,
+                                            const struct rtp_capture_options *options, char *reason);
 
 #endif
