@@ -424,8 +424,11 @@ static void capture_open_h(const struct ask *ask)
 
 /* --- steering --------------------------------------------------------------------------------------------------- */
 
-static bool state_is_one_of(const struct desk_capture *capture, uint32_t states)
+static bool may_steer(const struct desk_capture *capture, enum route_id route, uint32_t states)
 {
+    /* A vault that restarted holds the leg of a capture that has ended: cancel gives it back. */
+    if (route == ROUTE_CANCEL && capture->is_masked && capture_state_is_end(capture->record.state))
+        return true;
     return (states >> capture->record.state & 1u) != 0;
 }
 
@@ -498,7 +501,7 @@ static void steer_h(const struct ask *ask)
     char id[DESK_ID_TEXT];
     if (!capture)
         return;
-    if (!state_is_one_of(capture, steer->states)) {
+    if (!may_steer(capture, steer->route, steer->states)) {
         refuse(ask, 409, "not_now", "the capture's state does not allow this now");
         return;
     }

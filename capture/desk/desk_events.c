@@ -79,7 +79,7 @@ void desk_publish_capture(struct desk *desk, const struct desk_capture *capture)
 {
     uint64_t id = capture->record.id;
     publish(desk, "capture", desk_view_capture(capture), id, false);
-    if (!capture_state_is_end(capture->record.state))
+    if (!capture_state_is_end(capture->record.state) || capture->is_masked)
         return;
     for (struct desk_stream *s = desk->streams; s; s = s->next) {
         if (s->capture_id == id)

@@ -103,6 +103,17 @@ static void audit_end(struct desk *desk, const struct desk_capture *capture)
     (void)err; /* no money hangs on it; the failure was told */
 }
 
+/* What the database says is the end, whatever was shown before it was read. */
+static void show_stored_end(struct desk *desk, struct desk_capture *capture)
+{
+    struct store_capture *record = &capture->record;
+    struct store_capture stored;
+    record->state = capture->stored_state;
+    capture->selected_field = CARD_FIELD_NONE;
+    if (store_capture_find(desk->store, record->id, &stored) == OK && stored.state == record->state)
+        *record = stored;
+}
+
 static void keep_end(struct desk *desk, struct desk_capture *capture)
 {
     if (capture->is_end_stored)
@@ -118,12 +129,16 @@ static void keep_end(struct desk *desk, struct desk_capture *capture)
 void desk_capture_end(struct desk *desk, struct desk_capture *capture, enum capture_state state,
                       enum capture_problem problem)
 {
-    capture->record.state = (uint8_t)state;
-    capture->record.problem = (uint8_t)problem;
-    capture->record.updated_at = wall_now();
     capture->is_masked = false;
     capture->selected_field = CARD_FIELD_NONE;
-    keep_end(desk, capture);
+    if (capture->is_end_stored) {
+        show_stored_end(desk, capture);
+    } else {
+        capture->record.state = (uint8_t)state;
+        capture->record.problem = (uint8_t)problem;
+        capture->record.updated_at = wall_now();
+        keep_end(desk, capture);
+    }
     desk_publish_capture(desk, capture);
 }
 
@@ -181,25 +196,39 @@ static enum err progress_is_legal(const struct desk_capture *capture,
                                   const struct capture_progress_msg *message)
 {
     const struct store_capture *record = &capture->record;
-    bool is_lost = message->state == CAPTURE_LOST;
+    /* What a vault that restarted says of a leg it found: masked, and given back. */
+    bool is_of_leg = message->state == CAPTURE_LOST || message->state == CAPTURE_CANCELLED;
     if (!is_same_order(record, message->call_id, message->amount_minor, message->currency))
         return ERR_RANGE;
     /* Nothing is announced that is not on the disk. */
     if (message->state == CAPTURE_APPROVED && capture->stored_state != CAPTURE_APPROVED)
         return ERR_ORDER;
-    /* After an end only the same end; a decline with attempts left goes on, and a leg found masked is told of. */
-    if (capture_state_is_end(record->state) && message->state != record->state && !is_lost &&
-        record->state != CAPTURE_DECLINED)
-        return ERR_ORDER;
-    return OK;
+    bool has_ended = capture_state_is_end(record->state) || capture->is_end_stored;
+    if (!has_ended || message->state == record->state || is_of_leg)
+        return OK;
+    bool is_storing = capture->is_end_stored && !capture_state_is_end(record->state);
+    return is_storing && (message->state == CAPTURE_STORING_RESULT || message->state == capture->stored_state)
+               ? OK
+               : ERR_ORDER;
 }
 
-static void progress_take(struct desk_capture *capture, const struct capture_progress_msg *message)
+/* A stored end is final: the vault may only say again what it is, and how the leg is. */
+static bool is_of_leg_only(const struct desk_capture *capture, const struct capture_progress_msg *message)
+{
+    bool is_shown = capture_state_is_end(capture->record.state);
+    return capture->is_end_stored && (is_shown || (message->state != capture->stored_state &&
+                                                   message->state != CAPTURE_STORING_RESULT));
+}
+
+static void progress_take(struct desk *desk, struct desk_capture *capture,
+                          const struct capture_progress_msg *message)
 {
     struct store_capture *record = &capture->record;
-    if (record->state == CAPTURE_DECLINED && message->state != CAPTURE_DECLINED) {
-        capture->is_end_stored = false;
-        capture->stored_state = CAPTURE_STATES;
+    capture->is_masked = message->is_masked;
+    capture->is_confirmed = true;
+    if (is_of_leg_only(capture, message)) {
+        show_stored_end(desk, capture);
+        return;
     }
     record->state = message->state;
     record->problem = message->problem;
@@ -209,8 +238,6 @@ static void progress_take(struct desk_capture *capture, const struct capture_pro
     record->updated_at = wall_now();
     capture->attempts_max = message->attempts_max;
     capture->selected_field = message->selected_field;
-    capture->is_masked = message->is_masked;
-    capture->is_confirmed = true;
     memcpy(capture->fields, message->fields, sizeof(capture->fields));
 }
 
@@ -228,13 +255,13 @@ static void reconcile(struct desk *desk, const struct store_intent *intent)
 /* Only the desk knows whether an intent is open, so the vault leaves a lost capture's end to it. With an intent money
  * may have moved: it is looked into at once. Without one the agent decides, unless the caller has hung up: then nothing
  * is left to decide. */
-static void settle_lost(struct desk *desk, const struct desk_capture *capture)
+static void settle_lost(struct desk *desk, const struct desk_capture *capture, unsigned problem)
 {
     struct store_intent intent;
     enum err err = store_intent_open_of(desk->store, capture->record.id, &intent);
     if (err == OK) {
         reconcile(desk, &intent);
-    } else if (err == ERR_NOT_FOUND && capture->record.problem == PROBLEM_HANG_UP) {
+    } else if (err == ERR_NOT_FOUND && problem == PROBLEM_HANG_UP) {
         struct capture_cancel_msg cancel = {.call_id = capture->record.call_id};
         MSG_INIT(&cancel, CAPTURE_CANCEL, capture->record.id);
         err = msg_send(&desk->vault, &cancel);
@@ -243,10 +270,20 @@ static void settle_lost(struct desk *desk, const struct desk_capture *capture)
     }
 }
 
+/* The leg of a lost capture was given back while its payment is in doubt: that is no end, it is still to be found out. */
+static bool is_end_in_doubt(struct desk *desk, const struct desk_capture *capture,
+                            const struct capture_progress_msg *message)
+{
+    struct store_intent intent;
+    return message->state == CAPTURE_CANCELLED && !capture->is_end_stored &&
+           store_intent_open_of(desk->store, capture->record.id, &intent) == OK;
+}
+
 static enum err progress_h(void *owner, const void *bytes)
 {
     struct desk *desk = owner;
-    const struct capture_progress_msg *message = bytes;
+    struct capture_progress_msg copy = *(const struct capture_progress_msg *)bytes;
+    struct capture_progress_msg *message = &copy;
     struct desk_capture *capture = desk_capture_get(desk, message->header.subject);
     if (!progress_is_sane(message))
         return ERR_RANGE;
@@ -255,12 +292,14 @@ static enum err progress_h(void *owner, const void *bytes)
         err = progress_is_legal(capture, message);
     if (err)
         return err;
-    progress_take(capture, message);
-    if (capture_state_is_end(message->state))
+    if (is_end_in_doubt(desk, capture, message))
+        message->state = CAPTURE_LOST;
+    progress_take(desk, capture, message);
+    if (capture_state_is_end(capture->record.state))
         keep_end(desk, capture);
     desk_publish_capture(desk, capture);
     if (message->state == CAPTURE_LOST)
-        settle_lost(desk, capture);
+        settle_lost(desk, capture, message->problem);
     return OK;
 }
 
@@ -330,10 +369,6 @@ static enum err audit_store(struct desk *desk, const struct desk_capture *captur
 
 static void store_take(struct desk_capture *capture, const struct capture_store_msg *message)
 {
-    if (message->kind == STORE_INTENT) {
-        capture->is_end_stored = false;
-        capture->stored_state = CAPTURE_STATES;
-    }
     if (message->order_ref[0])
         memcpy(capture->record.order_ref, message->order_ref, LIMIT_TOKEN_BYTES);
     if (message->kind != STORE_RESULT)
@@ -544,8 +579,9 @@ static void vault_grace_h(evutil_socket_t fd, short what, void *argument)
     }
     for (size_t i = 0; i < desk->model.capture_capacity; i++) {
         struct desk_capture *capture = &desk->model.captures[i];
-        if (desk->model.capture_ids[i] && !capture->is_confirmed &&
-            !capture_state_is_end(capture->record.state) && !intent_of(intents, count, capture->record.id))
+        bool is_over = capture_state_is_end(capture->record.state) && !capture->is_masked;
+        if (desk->model.capture_ids[i] && !capture->is_confirmed && !is_over &&
+            !intent_of(intents, count, capture->record.id))
             desk_capture_end(desk, capture, CAPTURE_FAILED, PROBLEM_VAULT_RESTARTED);
     }
 }

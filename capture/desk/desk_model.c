@@ -77,7 +77,7 @@ static size_t oldest_ended(const struct desk_model *model)
     size_t oldest = model->capture_capacity;
     for (size_t i = 0; i < model->capture_capacity; i++) {
         const struct store_capture *record = &model->captures[i].record;
-        if (!model->capture_ids[i] || !model->captures[i].is_end_stored ||
+        if (!model->capture_ids[i] || !model->captures[i].is_end_stored || model->captures[i].is_masked ||
             !capture_state_is_end(record->state))
             continue;
         if (oldest == model->capture_capacity ||

@@ -29,8 +29,8 @@ struct desk_capture {
     struct store_capture record; /* record.state is the live one */
     uint8_t selected_field;      /* enum card_field */
     uint8_t attempts_max;
-    bool is_masked;
-    bool is_end_stored;   /* the store holds its end: */
+    bool is_masked;       /* also after an end: the vault that restarted did not give the leg back yet */
+    bool is_end_stored;   /* the store holds its end, which is final: */
     uint8_t stored_state; /* this one; CAPTURE_STATES: none yet */
     bool has_answered;
     struct capture_store_msg answered; /* the last STORE that was made durable, as it came */

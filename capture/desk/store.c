@@ -23,7 +23,7 @@ enum statement {
     CAPTURE_END,
     CAPTURE_SET,
     CAPTURE_PLACE,
-    CAPTURE_REOPEN,
+    RESULT_FIND,
     INTENT_INSERT,
     INTENT_ORDER,
     RESULT_INSERT,
@@ -102,11 +102,15 @@ static const char *const statement_texts[STATEMENTS] = {
     [CAPTURE_LIST_OPEN] = "SELECT " CAPTURE_COLUMNS " FROM captures WHERE is_ended = 0"
                           " ORDER BY number LIMIT ?1",
     [CAPTURE_END] = "UPDATE captures SET state = ?2, problem = ?3, gateway_reason = ?4, attempt = ?5,"
-                    " updated_ns = ?6, brand = ?7, is_ended = 1 WHERE id = ?1 AND is_ended = 0",
+                    " updated_ns = ?6, brand = ?7, is_ended = 1 WHERE id = ?1 AND is_ended = 0"
+                    " AND NOT EXISTS (SELECT 1 FROM intents WHERE capture_id = ?1 AND is_open = 1)",
     [CAPTURE_SET] = "UPDATE captures SET state = ?2, problem = ?3, gateway_reason = ?4, attempt = ?5,"
-                    " updated_ns = ?6, brand = ?7, is_ended = ?8, token = ?9, order_ref = ?10 WHERE id = ?1",
-    [CAPTURE_PLACE] = "SELECT number, is_ended, state FROM captures WHERE id = ?1",
-    [CAPTURE_REOPEN] = "UPDATE captures SET is_ended = 0, attempt = ?2 WHERE id = ?1",
+                    " updated_ns = ?6, brand = ?7, is_ended = ?8, token = ?9, order_ref = ?10"
+                    " WHERE id = ?1 AND is_ended = 0",
+    [CAPTURE_PLACE] = "SELECT number, is_ended FROM captures WHERE id = ?1",
+    [RESULT_FIND] = "SELECT 1 FROM results WHERE capture_id = ?1 AND attempt = ?2 AND state = ?3"
+                    " AND problem = ?4 AND gateway_reason = ?5 AND brand = ?6 AND token = ?7"
+                    " AND order_ref = ?8",
     [INTENT_INSERT] = "INSERT INTO intents (capture_id, attempt, amount_minor, currency, created_ns)"
                       " VALUES (?1,?2,?3,?4,?5) ON CONFLICT (capture_id, attempt) DO NOTHING",
     [INTENT_ORDER] = "UPDATE intents SET order_ref = ?3 WHERE capture_id = ?1 AND attempt = ?2",
@@ -114,7 +118,8 @@ static const char *const statement_texts[STATEMENTS] = {
                       " token, order_ref, created_ns) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)"
                       " ON CONFLICT (capture_id, attempt) DO UPDATE SET state = excluded.state,"
                       " problem = excluded.problem, gateway_reason = excluded.gateway_reason,"
-                      " brand = excluded.brand, token = excluded.token, order_ref = excluded.order_ref",
+                      " brand = excluded.brand, token = excluded.token, order_ref = excluded.order_ref"
+                      " WHERE state = ?10", /* not known yet: no end */
     [INTENT_CLOSE] = "UPDATE intents SET is_open = 0 WHERE capture_id = ?1 AND attempt <= ?2 AND is_open = 1",
     /* An attempt ends before the next begins, so only the newest can be in doubt. */
     [INTENT_LIST_OPEN] = "SELECT capture_id, attempt, amount_minor, currency, order_ref FROM intents"
@@ -360,7 +365,6 @@ enum err store_capture_find_key(struct store *store, const char *opened_by, cons
 struct place {
     int64_t number; /* in the lists' order */
     bool is_ended;
-    int state;
 };
 
 static enum err capture_place(struct store *store, uint64_t id, struct place *place)
@@ -371,7 +375,6 @@ static enum err capture_place(struct store *store, uint64_t id, struct place *pl
     if (code == SQLITE_ROW) {
         place->number = sqlite3_column_int64(select, 0);
         place->is_ended = sqlite3_column_int(select, 1) != 0;
-        place->state = sqlite3_column_int(select, 2);
     }
     sqlite3_reset(select);
     return code == SQLITE_ROW ? OK : code == SQLITE_DONE ? ERR_NOT_FOUND : ERR_STORE;
@@ -403,6 +406,7 @@ enum err store_capture_list_open(struct store *store, struct store_capture *capt
 
 enum err store_capture_end(struct store *store, const struct store_capture *capture)
 {
+    int changed = 0;
     sqlite3_stmt *update = prepared(store, CAPTURE_END);
     bind_id(update, 1, capture->id);
     sqlite3_bind_int(update, 2, capture->state);
@@ -411,29 +415,15 @@ enum err store_capture_end(struct store *store, const struct store_capture *capt
     sqlite3_bind_int(update, 5, capture->attempt);
     sqlite3_bind_int64(update, 6, capture->updated_at.ns);
     sqlite3_bind_int(update, 7, capture->brand);
-    return execute(store, update, NULL);
-}
-
-/* After a decline with attempts left the machine goes on; after any other end no money may move. */
-static enum err reopen(struct store *store, const struct capture_store_msg *message,
-                       const struct place *place)
-{
-    if (!place->is_ended)
-        return OK;
-    if (place->state != CAPTURE_DECLINED)
-        return ERR_ORDER;
-    sqlite3_stmt *update = prepared(store, CAPTURE_REOPEN);
-    bind_id(update, 1, message->header.subject);
-    sqlite3_bind_int64(update, 2, message->attempt);
-    return execute(store, update, NULL);
+    enum err err = execute(store, update, &changed);
+    return !err && changed == 0 ? ERR_ORDER : err;
 }
 
 static enum err record_intent(struct store *store, const struct capture_store_msg *message,
                               const struct place *place, struct wall_time at)
 {
-    enum err err = reopen(store, message, place);
-    if (err)
-        return err;
+    if (place->is_ended)
+        return ERR_ORDER; /* no money may move any more */
     sqlite3_stmt *insert = prepared(store, INTENT_INSERT);
     bind_id(insert, 1, message->header.subject);
     sqlite3_bind_int64(insert, 2, message->attempt);
@@ -443,9 +433,12 @@ static enum err record_intent(struct store *store, const struct capture_store_ms
     return execute(store, insert, NULL);
 }
 
-static enum err record_order(struct store *store, const struct capture_store_msg *message)
+static enum err record_order(struct store *store, const struct capture_store_msg *message,
+                             const struct place *place)
 {
     int changed = 0;
+    if (place->is_ended)
+        return ERR_ORDER;
     sqlite3_stmt *update = prepared(store, INTENT_ORDER);
     bind_id(update, 1, message->header.subject);
     sqlite3_bind_int64(update, 2, message->attempt);
@@ -476,19 +469,37 @@ static enum err set_capture(struct store *store, const struct capture_store_msg 
     return execute(store, update, NULL);
 }
 
-static enum err record_result(struct store *store, const struct capture_store_msg *message,
-                              struct wall_time at)
+static void bind_result(sqlite3_stmt *statement, const struct capture_store_msg *message)
 {
+    bind_id(statement, 1, message->header.subject);
+    sqlite3_bind_int64(statement, 2, message->attempt);
+    sqlite3_bind_int(statement, 3, message->state);
+    sqlite3_bind_int(statement, 4, message->problem);
+    sqlite3_bind_int(statement, 5, message->gateway_reason);
+    sqlite3_bind_int(statement, 6, message->brand);
+    bind_text(statement, 7, message->token);
+    bind_text(statement, 8, message->order_ref);
+}
+
+/* A stored end is final: the same result again is kept already, another one is a contradiction. */
+static enum err result_is_the_same(struct store *store, const struct capture_store_msg *message)
+{
+    sqlite3_stmt *select = prepared(store, RESULT_FIND);
+    bind_result(select, message);
+    int code = step(select);
+    sqlite3_reset(select);
+    return code == SQLITE_ROW ? OK : code == SQLITE_DONE ? ERR_ORDER : told(store);
+}
+
+static enum err record_result(struct store *store, const struct capture_store_msg *message,
+                              const struct place *place, struct wall_time at)
+{
+    if (place->is_ended)
+        return result_is_the_same(store, message);
     sqlite3_stmt *insert = prepared(store, RESULT_INSERT);
-    bind_id(insert, 1, message->header.subject);
-    sqlite3_bind_int64(insert, 2, message->attempt);
-    sqlite3_bind_int(insert, 3, message->state);
-    sqlite3_bind_int(insert, 4, message->problem);
-    sqlite3_bind_int(insert, 5, message->gateway_reason);
-    sqlite3_bind_int(insert, 6, message->brand);
-    bind_text(insert, 7, message->token);
-    bind_text(insert, 8, message->order_ref);
+    bind_result(insert, message);
     sqlite3_bind_int64(insert, 9, at.ns);
+    sqlite3_bind_int(insert, 10, CAPTURE_UNKNOWN);
     enum err err = execute(store, insert, NULL);
     if (err)
         return err;
@@ -528,9 +539,9 @@ static enum err record(struct store *store, const struct capture_store_msg *mess
     case STORE_INTENT:
         return record_intent(store, message, &place, at);
     case STORE_ORDER:
-        return record_order(store, message);
+        return record_order(store, message, &place);
     case STORE_RESULT:
-        return record_result(store, message, at);
+        return record_result(store, message, &place, at);
     }
     return ERR_RANGE;
 }

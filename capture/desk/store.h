@@ -69,12 +69,14 @@ MUST_USE enum err store_capture_list(struct store *store, uint64_t before, struc
 MUST_USE enum err store_capture_list_open(struct store *store, struct store_capture *captures,
                                           size_t capacity, size_t *count);
 
-/* An end that moved no money and had no STORE of its own: cancelled while keys were collected and the like. */
+/* An end that moved no money and had no STORE of its own: a lost capture that was cancelled and the like. ERR_ORDER: it
+ * has an end already, or an intent is open, so that money may have moved; ERR_STORE. */
 MUST_USE enum err store_capture_end(struct store *store, const struct store_capture *capture);
 
 /* What a STORE message asks for, all of it or nothing. The same message again changes nothing and is OK.
- * ERR_NOT_FOUND (an intent or order of an unknown capture), ERR_ORDER (an intent after the capture's end, an order
- * without its intent), ERR_STORE. A result is kept even when its capture is unknown. */
+ * A stored end is final. ERR_NOT_FOUND (an intent or order of an unknown capture), ERR_ORDER (an intent or order after
+ * the capture's end, an order without its intent, a result that differs from the stored end), ERR_STORE. A result is
+ * kept even when its capture is unknown. */
 MUST_USE enum err store_record(struct store *store, const struct capture_store_msg *message,
                                struct wall_time at);
 

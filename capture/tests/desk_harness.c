@@ -1,5 +1,7 @@
 #include "capture/tests/desk_harness.h"
 
+#include "capture/desk/store.h"
+
 #include "base/clock.h"
 #include "base/role_msg.h"
 
@@ -394,7 +396,7 @@ struct capture_progress_msg harness_progress(const struct capture_open_msg *open
                                            .selected_field = CARD_FIELD_NONE,
                                            .attempt = 1,
                                            .attempts_max = 3,
-                                           .is_masked = 1};
+                                           .is_masked = !capture_state_is_end(state)};
     MSG_INIT(&message, CAPTURE_PROGRESS, open->header.subject);
     memcpy(message.currency, open->currency, sizeof(message.currency));
     return message;

@@ -677,6 +677,85 @@ static void a_lost_capture_with_an_intent_is_reconciled_at_once_and_one_without_
     assert_string_equal(reconcile.order_ref, "");
 }
 
+static bool is_masked(const json_t *capture)
+{
+    return json_is_true(json_object_get(capture, "masked"));
+}
+
+/* The desk wrote the end, the vault died before it gave the leg back: its successor finds the leg masked. */
+static void a_stored_end_is_shown_whatever_a_new_vault_says_and_cancel_gives_the_leg_back(void **state)
+{
+    struct harness *harness = *state;
+    char id[24];
+    struct capture_cancel_msg cancel;
+    say_call(harness);
+    struct capture_open_msg open = open_capture(harness, id);
+    struct capture_store_msg store = harness_store(&open, STORE_INTENT, 1);
+    assert_true(store_is_durable(harness, &store));
+    struct capture_progress_msg progress = harness_progress(&open, CAPTURE_STORING_RESULT);
+    harness_send(harness->vault_fd, &progress);
+    json_decref(wait_state(harness, id, "storing_result"));
+    store = harness_store(&open, STORE_RESULT, 2);
+    store.state = CAPTURE_APPROVED;
+    strcpy(store.token, "pm_kept");
+    assert_true(store_is_durable(harness, &store));
+    harness_link_cut(harness, ROLE_VAULT);
+    harness_link_new(harness, ROLE_VAULT);
+    progress = harness_progress(&open, CAPTURE_LOST);
+    progress.problem = PROBLEM_VAULT_RESTARTED;
+    progress.amount_minor = 0;
+    harness_send(harness->vault_fd, &progress);
+    json_t *capture = wait_state(harness, id, "approved");
+    assert_true(is_masked(capture));
+    assert_string_equal(text_of(capture, "token"), "pm_kept");
+    assert_string_equal(text_of(capture, "problem"), "none");
+    json_decref(capture);
+    post(harness, id, "cancel", 202);
+    assert_true(harness_receive(harness->vault_fd, CAPTURE_CANCEL, &cancel, sizeof(cancel)));
+    assert_int_equal(cancel.call_id, CALL);
+    progress.state = CAPTURE_CANCELLED;
+    progress.is_masked = 0;
+    harness_send(harness->vault_fd, &progress);
+    store = harness_store(&open, STORE_RESULT, 2000);
+    store.state = CAPTURE_FAILED;
+    assert_false(store_is_durable(harness, &store)); /* and by then the progress was read */
+    capture = wait_state(harness, id, "approved");
+    assert_false(is_masked(capture));
+    json_decref(capture);
+    post(harness, id, "cancel", 409);
+}
+
+static void a_leg_given_back_while_money_is_in_doubt_is_no_end(void **state)
+{
+    struct harness *harness = *state;
+    char id[24];
+    struct capture_reconcile_msg reconcile;
+    say_call(harness);
+    struct capture_open_msg open = open_capture(harness, id);
+    struct capture_store_msg store = harness_store(&open, STORE_INTENT, 1);
+    assert_true(store_is_durable(harness, &store));
+    store = harness_store(&open, STORE_ORDER, 2);
+    assert_true(store_is_durable(harness, &store));
+    harness_link_cut(harness, ROLE_VAULT);
+    harness_link_new(harness, ROLE_VAULT);
+    struct capture_progress_msg progress = harness_progress(&open, CAPTURE_CANCELLED);
+    progress.problem = PROBLEM_VAULT_RESTARTED;
+    harness_send(harness->vault_fd, &progress);
+    assert_true(harness_receive(harness->vault_fd, CAPTURE_RECONCILE, &reconcile, sizeof(reconcile)));
+    json_t *capture = wait_state(harness, id, "lost");
+    assert_false(is_masked(capture));
+    json_decref(capture);
+    progress = harness_progress(&open, CAPTURE_VERIFYING);
+    harness_send(harness->vault_fd, &progress);
+    json_decref(wait_state(harness, id, "verifying"));
+    store = harness_store(&open, STORE_RESULT, 2000);
+    store.state = CAPTURE_APPROVED;
+    assert_true(store_is_durable(harness, &store));
+    progress = harness_progress(&open, CAPTURE_APPROVED);
+    harness_send(harness->vault_fd, &progress);
+    json_decref(wait_state(harness, id, "approved"));
+}
+
 static void a_desk_that_was_killed_shows_everything_again_and_asks_both_peers(void **state)
 {
     struct harness *harness = *state;
@@ -861,6 +940,8 @@ int main(void)
         WITH_DESK(without_the_vault_or_the_proxy_nothing_is_opened),
         WITH_DESK(a_vault_that_restarted_is_asked_about_open_intents_and_the_rest_ends),
         WITH_DESK(a_lost_capture_with_an_intent_is_reconciled_at_once_and_one_without_is_replaced),
+        WITH_DESK(a_stored_end_is_shown_whatever_a_new_vault_says_and_cancel_gives_the_leg_back),
+        WITH_DESK(a_leg_given_back_while_money_is_in_doubt_is_no_end),
         WITH_DESK(a_desk_that_was_killed_shows_everything_again_and_asks_both_peers),
         WITH_DESK(a_full_disk_means_not_durable_and_nothing_is_opened),
         WITH_DESK(messages_out_of_form_are_refused_and_the_desk_lives),

@@ -138,7 +138,7 @@ static void what_was_kept_is_there_after_a_restart(void **state)
     store_close(store);
 }
 
-static void no_intent_after_an_end_but_after_a_decline_the_next_attempt(void **state)
+static void no_intent_after_an_end(void **state)
 {
     struct store_intent intent;
     (void)state;
@@ -151,8 +151,6 @@ static void no_intent_after_an_end_but_after_a_decline_the_next_attempt(void **s
     assert_int_equal(keep(store, CAPTURE, STORE_INTENT, 2, 0), OK);
     assert_int_equal(open_intents(store, &intent), 1); /* only the newest can be in doubt */
     assert_int_equal(intent.attempt, 2);
-    assert_int_equal(keep(store, CAPTURE, STORE_RESULT, 2, CAPTURE_DECLINED), OK);
-    assert_int_equal(open_intents(store, NULL), 0);
     assert_int_equal(keep(store, CAPTURE, STORE_INTENT, 3, 0), OK);
     assert_int_equal(open_intents(store, NULL), 1);
     assert_int_equal(keep(store, CAPTURE, STORE_RESULT, 3, CAPTURE_UNKNOWN), OK);
@@ -161,6 +159,56 @@ static void no_intent_after_an_end_but_after_a_decline_the_next_attempt(void **s
     assert_int_equal(open_intents(store, NULL), 0);
     assert_int_equal(keep(store, CAPTURE, STORE_INTENT, 4, 0), ERR_ORDER);
     assert_int_equal(keep(store, 55, STORE_RESULT, 1, CAPTURE_APPROVED), OK); /* unknown, and kept */
+    store_close(store);
+}
+
+static void a_stored_end_is_final(void **state)
+{
+    static const enum capture_state ends[] = {CAPTURE_APPROVED, CAPTURE_DECLINED, CAPTURE_CANCELLED,
+                                              CAPTURE_FAILED};
+    struct store_capture capture;
+    (void)state;
+    struct store *store = open_store(NULL);
+    for (uint64_t i = 0; i < 4; i++) {
+        uint64_t id = 10 + i;
+        insert(store, id, "");
+        assert_int_equal(keep(store, id, STORE_INTENT, 1, 0), OK);
+        assert_int_equal(keep(store, id, STORE_RESULT, 1, ends[i]), OK);
+        assert_int_equal(keep(store, id, STORE_RESULT, 1, ends[i]), OK); /* the same again */
+        for (size_t other = 0; other < 4; other++) {
+            if (other != i)
+                assert_int_equal(keep(store, id, STORE_RESULT, 1, ends[other]), ERR_ORDER);
+            assert_int_equal(keep(store, id, STORE_RESULT, 2, ends[other]), ERR_ORDER);
+        }
+        assert_int_equal(keep(store, id, STORE_RESULT, 1, CAPTURE_UNKNOWN), ERR_ORDER);
+        assert_int_equal(keep(store, id, STORE_INTENT, 2, 0), ERR_ORDER);
+        assert_int_equal(keep(store, id, STORE_ORDER, 1, 0), ERR_ORDER);
+        struct capture_store_msg message = a_store(id, STORE_RESULT, 1);
+        message.state = (uint8_t)ends[i];
+        strcpy(message.token, "pm_other");
+        assert_int_equal(store_record(store, &message, now), ERR_ORDER);
+        capture = a_capture(id);
+        capture.state = CAPTURE_CANCELLED;
+        assert_int_equal(store_capture_end(store, &capture), ERR_ORDER);
+        assert_int_equal(store_capture_find(store, id, &capture), OK);
+        assert_int_equal(capture.state, ends[i]);
+        assert_string_equal(capture.token, "");
+    }
+    store_close(store);
+}
+
+static void money_in_doubt_is_not_ended_without_a_result(void **state)
+{
+    struct store_capture capture = a_capture(CAPTURE);
+    (void)state;
+    struct store *store = open_store(NULL);
+    insert(store, CAPTURE, "");
+    assert_int_equal(keep(store, CAPTURE, STORE_INTENT, 1, 0), OK);
+    capture.state = CAPTURE_CANCELLED;
+    assert_int_equal(store_capture_end(store, &capture), ERR_ORDER);
+    assert_int_equal(keep(store, CAPTURE, STORE_RESULT, 1, CAPTURE_APPROVED), OK);
+    assert_int_equal(store_capture_find(store, CAPTURE, &capture), OK);
+    assert_int_equal(capture.state, CAPTURE_APPROVED);
     store_close(store);
 }
 
@@ -322,8 +370,9 @@ int main(void)
     store_faults_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_kept_is_there_after_a_restart, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_intent_after_an_end_but_after_a_decline_the_next_attempt, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(no_intent_after_an_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stored_end_is_final, setup, teardown),
+        cmocka_unit_test_setup_teardown(money_in_doubt_is_not_ended_without_a_result, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_of_idempotency_are_per_token, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_are_paged_newest_first, setup, teardown),
         cmocka_unit_test_setup_teardown(files_that_are_not_ours_are_refused, setup, teardown),

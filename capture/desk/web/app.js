@@ -624,7 +624,7 @@
   }
 
   function maskOf(capture) {
-    if (capture.state === 'lost' || capture.state === 'unknown') return capture.masked ? 'Held' : 'Off';
+    if (capture.state === 'lost' || capture.state === 'unknown' || ENDS.includes(capture.state)) return capture.masked ? 'Held' : 'Off';
     if (capture.masked) return 'On';
     return capture.state === 'arming' ? 'Wait' : ENDS.includes(capture.state) ? 'Off' : 'Wait';
   }
@@ -787,16 +787,16 @@
       buttons.push(el('button', { class: 'primary', type: 'button', text: t('again'), onclick: () =>
         open(capture.call, capture.amount, capture.currency).catch(refusal => setText(error, refusalText(refusal))) }));
     }
-    const letGo = el('button', { class: 'danger', type: 'button', text: t(kind === 'lost' ? 'unmask' : 'letGo'), onclick: () => act('cancel') });
-    if (isOpen) buttons.push(letGo);
-    else buttons.push(el('button', { class: 'primary', type: 'button', text: t(kind === 'approved' ? 'done' : 'newPayment'), onclick: () => {
+    const letGo = el('button', { class: 'danger', type: 'button', text: t(kind === 'unknown' ? 'letGo' : 'unmask'), onclick: () => act('cancel') });
+    buttons.push(letGo);
+    if (!isOpen) buttons.push(el('button', { class: 'primary', type: 'button', text: t(kind === 'approved' ? 'done' : 'newPayment'), onclick: () => {
       state.closed.add(capture.id);
       const call = state.calls.get(capture.call);
       if (kind === 'approved' || !call || call.state === 'ended') choose('');
       else draw();
     } }));
-    const node = el('div', { class: 'stack' }, head.node, kind === 'approved' ? null : mask.node, card, el('div', { class: 'actions' }, ...buttons, error));
-    return { node, update: now => { head.update(now); mask.update(now); letGo.hidden = kind === 'unknown' && !now.masked; } };
+    const node = el('div', { class: 'stack' }, head.node, mask.node, card, el('div', { class: 'actions' }, ...buttons, error));
+    return { node, update: now => { head.update(now); mask.update(now); letGo.hidden = kind !== 'lost' && !now.masked; mask.node.hidden = kind === 'approved' && !now.masked; } };
   }
 
   function viewOf(call, capture) {
