@@ -5,6 +5,7 @@
 #include "base/role.h"
 #include "bench/leak/leak_command.h"
 #include "bench/recordings/detect.h"
+#include "bench/recordings/mask_command.h"
 #include "proxy/sip/call_table.h"
 #include "proxy/supervisor/supervisor.h"
 
@@ -23,6 +24,7 @@ static const char usage_text[] =
     "       tonegate version\n"
     "       tonegate detect FILE...        the keys in recordings, as JSON lines; see tonegate detect "
     "--help\n"
+    "       tonegate mask IN OUT           recordings with the keys taken out; see tonegate mask --help\n"
     "       tonegate leak [SENT] DELIVERED what of the keys is left in a recording\n"
     "signals to a running service: TERM stops it, USR1 lets calls end and then stops it\n";
 
@@ -102,7 +104,7 @@ static int run_leak(int argc, char **argv)
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} tools[] = {{"detect", detect_command}, {"leak", run_leak}};
+} tools[] = {{"detect", detect_command}, {"mask", mask_command}, {"leak", run_leak}};
 
 int main(int argc, char **argv)
 {
