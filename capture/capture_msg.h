@@ -120,6 +120,7 @@ struct capture_reconcile_msg {
     char currency[4];
     uint32_t attempt;
     char order_ref[LIMIT_TOKEN_BYTES]; /* empty: never created, or the crash came before it was stored */
+    char token[LIMIT_TOKEN_BYTES];     /* as it came with STORE_ORDER; empty when that did not come */
 };
 
 /* Send a PROGRESS for every capture there is. subject 0. */
@@ -153,7 +154,7 @@ struct capture_progress_msg {
 
 enum capture_store_kind {
     STORE_INTENT, /* before the card leaves the vault */
-    STORE_ORDER,  /* order_ref is known, not confirmed */
+    STORE_ORDER,  /* order_ref and token are known, not confirmed */
     STORE_RESULT, /* the end */
 };
 
@@ -171,7 +172,9 @@ struct capture_store_msg {
     uint8_t gateway_reason;
     uint8_t brand;
     uint8_t reserved[7];
-    char token[LIMIT_TOKEN_BYTES];     /* what the contact centre keeps; empty until approved */
+    /* What the contact centre keeps. STORE_ORDER: kept for a RECONCILE, shown to nobody. STORE_RESULT: of an approved
+     * payment only. */
+    char token[LIMIT_TOKEN_BYTES];
     char order_ref[LIMIT_TOKEN_BYTES]; /* the gateway's name for the payment */
 };
 

@@ -10,6 +10,8 @@
  * reference, callee and Call-ID. Whoever makes one of these structs larger must look here and say what was added. */
 _Static_assert(sizeof(struct capture_progress_msg) == 64, "what was added to PROGRESS?");
 _Static_assert(sizeof(struct capture_store_msg) == 56 + 2 * LIMIT_TOKEN_BYTES, "what was added to STORE?");
+_Static_assert(sizeof(struct capture_reconcile_msg) == 32 + 2 * LIMIT_TOKEN_BYTES,
+               "what was added to RECONCILE?");
 _Static_assert(sizeof(struct proxy_call_msg) == 32 + 3 * LIMIT_CALL_REFERENCE_BYTES,
                "what was added to CALL?");
 _Static_assert(sizeof(struct proxy_leg_report_msg) == 64, "what was added to LEG_REPORT?");
@@ -247,6 +249,7 @@ static void reconcile(struct desk *desk, const struct store_intent *intent)
     MSG_INIT(&message, CAPTURE_RECONCILE, intent->capture_id);
     memcpy(message.currency, intent->currency, sizeof(message.currency));
     memcpy(message.order_ref, intent->order_ref, sizeof(message.order_ref));
+    memcpy(message.token, intent->token, sizeof(message.token));
     enum err err = msg_send(&desk->vault, &message);
     log_event(LOG_WARN, "an intent without an end: the vault is asked to find out", LOG_ERR("sent", err),
               LOG_ID("capture", intent->capture_id), LOG_COUNT("attempt", intent->attempt));

@@ -69,6 +69,7 @@ static const char *const schema =
     " currency TEXT NOT NULL,"
     " created_ns INTEGER NOT NULL,"
     " order_ref TEXT NOT NULL DEFAULT '',"
+    " token TEXT NOT NULL DEFAULT '',"
     " is_open INTEGER NOT NULL DEFAULT 1,"
     " PRIMARY KEY (capture_id, attempt)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX intents_open ON intents (is_open) WHERE is_open = 1;"
@@ -113,7 +114,7 @@ static const char *const statement_texts[STATEMENTS] = {
                     " AND order_ref = ?8",
     [INTENT_INSERT] = "INSERT INTO intents (capture_id, attempt, amount_minor, currency, created_ns)"
                       " VALUES (?1,?2,?3,?4,?5) ON CONFLICT (capture_id, attempt) DO NOTHING",
-    [INTENT_ORDER] = "UPDATE intents SET order_ref = ?3 WHERE capture_id = ?1 AND attempt = ?2",
+    [INTENT_ORDER] = "UPDATE intents SET order_ref = ?3, token = ?4 WHERE capture_id = ?1 AND attempt = ?2",
     [RESULT_INSERT] = "INSERT INTO results (capture_id, attempt, state, problem, gateway_reason, brand,"
                       " token, order_ref, created_ns) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)"
                       " ON CONFLICT (capture_id, attempt) DO UPDATE SET state = excluded.state,"
@@ -122,7 +123,7 @@ static const char *const statement_texts[STATEMENTS] = {
                       " WHERE state = ?10", /* not known yet: no end */
     [INTENT_CLOSE] = "UPDATE intents SET is_open = 0 WHERE capture_id = ?1 AND attempt <= ?2 AND is_open = 1",
     /* An attempt ends before the next begins, so only the newest can be in doubt. */
-    [INTENT_LIST_OPEN] = "SELECT capture_id, attempt, amount_minor, currency, order_ref FROM intents"
+    [INTENT_LIST_OPEN] = "SELECT capture_id, attempt, amount_minor, currency, order_ref, token FROM intents"
                          " WHERE is_open = 1 AND attempt = (SELECT max(attempt) FROM intents AS newer"
                          " WHERE newer.capture_id = intents.capture_id)"
                          " AND (?2 = 0 OR capture_id = ?2) ORDER BY created_ns LIMIT ?1",
@@ -180,6 +181,20 @@ static enum err schema_create(struct store *store)
     return err;
 }
 
+/* All of it or nothing; the file of a desk that dies here is migrated by the next. */
+static enum err schema_from_1(struct store *store)
+{
+    enum err err = run(store, "BEGIN IMMEDIATE");
+    if (!err)
+        err = run(store, "ALTER TABLE intents ADD COLUMN token TEXT NOT NULL DEFAULT '';"
+                         "PRAGMA user_version = 2");
+    if (!err)
+        err = run(store, "COMMIT");
+    if (!err)
+        log_event(LOG_INFO, "the database was brought to this version's form", LOG_COUNT("from", 1));
+    return err;
+}
+
 static enum err schema_check(struct store *store)
 {
     int64_t application = 0;
@@ -196,6 +211,8 @@ static enum err schema_check(struct store *store)
         return schema_create(store);
     if (application != APPLICATION_ID)
         return ERR_STORE;
+    if (version == 1)
+        return schema_from_1(store);
     return version == STORE_SCHEMA_VERSION ? OK : ERR_VERSION;
 }
 
@@ -443,6 +460,7 @@ static enum err record_order(struct store *store, const struct capture_store_msg
     bind_id(update, 1, message->header.subject);
     sqlite3_bind_int64(update, 2, message->attempt);
     bind_text(update, 3, message->order_ref);
+    bind_text(update, 4, message->token);
     enum err err = execute(store, update, &changed);
     return !err && changed == 0 ? ERR_ORDER : err;
 }
@@ -578,6 +596,7 @@ static enum err intents_read(struct store *store, uint64_t capture_id, struct st
         intent->amount_minor = sqlite3_column_int64(select, 2);
         column_text(select, 3, intent->currency, sizeof(intent->currency));
         column_text(select, 4, intent->order_ref, sizeof(intent->order_ref));
+        column_text(select, 5, intent->token, sizeof(intent->token));
     }
     sqlite3_reset(select);
     return code == SQLITE_DONE || code == SQLITE_ROW ? OK : told(store);

@@ -16,7 +16,7 @@
 
 struct store;
 
-#define STORE_SCHEMA_VERSION      1
+#define STORE_SCHEMA_VERSION      2 /* 1: intents had no token; migrated when opened */
 #define STORE_REQUEST_HASH_BYTES  32
 #define STORE_IDEMPOTENCY_KEY_MAX 128 /* with its end */
 
@@ -45,6 +45,7 @@ struct store_intent {
     int64_t amount_minor;
     char currency[4];
     char order_ref[LIMIT_TOKEN_BYTES];
+    char token[LIMIT_TOKEN_BYTES]; /* came with the order; the payment may still be declined */
 };
 
 /* vfs NULL: the system's. ERR_STORE (cannot open, damaged, or not ours), ERR_VERSION (a newer schema), ERR_MEMORY. */

@@ -735,6 +735,7 @@ static void a_leg_given_back_while_money_is_in_doubt_is_no_end(void **state)
     struct capture_store_msg store = harness_store(&open, STORE_INTENT, 1);
     assert_true(store_is_durable(harness, &store));
     store = harness_store(&open, STORE_ORDER, 2);
+    strcpy(store.token, "pm_kept");
     assert_true(store_is_durable(harness, &store));
     harness_link_cut(harness, ROLE_VAULT);
     harness_link_new(harness, ROLE_VAULT);
@@ -742,8 +743,10 @@ static void a_leg_given_back_while_money_is_in_doubt_is_no_end(void **state)
     progress.problem = PROBLEM_VAULT_RESTARTED;
     harness_send(harness->vault_fd, &progress);
     assert_true(harness_receive(harness->vault_fd, CAPTURE_RECONCILE, &reconcile, sizeof(reconcile)));
+    assert_string_equal(reconcile.token, "pm_kept");
     json_t *capture = wait_state(harness, id, "lost");
     assert_false(is_masked(capture));
+    assert_string_equal(text_of(capture, "token"), "(null)"); /* shown to nobody before it is approved */
     json_decref(capture);
     progress = harness_progress(&open, CAPTURE_VERIFYING);
     harness_send(harness->vault_fd, &progress);

@@ -87,7 +87,7 @@ static void a_payment_goes_the_straight_way(void **state)
     assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
     assert_int_equal(m.store.kind, STORE_ORDER);
     assert_string_equal(m.store.order_ref, "pi_1abc");
-    assert_string_equal(m.store.token, "");
+    assert_string_equal(m.store.token, "pm_1abc"); /* for a RECONCILE after this vault's death */
     assert_false(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_CONFIRM, &m));
     assert_int_equal(stage_say_stored(stage, STAGE_CAPTURE, 2, true), OK);
     assert_true(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_CONFIRM, &m));
@@ -428,13 +428,32 @@ static void an_open_intent_is_reconciled_by_asking(void **unused)
                 assert_int_equal(stage_state(&stage), PAYMENT_SETTLING);
                 reply_as(&stage, GATEWAY_ABANDON, GATEWAY_DONE, ORDER_CANCELLED, "");
             }
-            stage_answer_store(&stage);
+            assert_true(stage_expect(&stage, DISPATCH_DESK, CAPTURE_STORE, &m));
+            assert_string_equal(m.store.token, rows[i].end == PAYMENT_APPROVED ? "pm_kept" : "");
+            assert_int_equal(stage_say_stored(&stage, STAGE_CAPTURE, m.store.store_number, true), OK);
             assert_int_equal(stage_state(&stage), rows[i].end);
             assert_int_equal(stage_expect(&stage, DISPATCH_PROXY, PROXY_DISARM, &m), is_lost);
             assert_false(stage_expect(&stage, DISPATCH_GATEWAY, GATEWAY_CONFIRM, &m));
             stage_close(&stage);
         }
     }
+}
+
+static void a_reconcile_with_a_token_that_is_none_is_refused(void **unused)
+{
+    (void)unused;
+    struct stage stage;
+    struct capture_reconcile_msg message = {
+        .amount_minor = 4999, .currency = "USD", .attempt = 1, .order_ref = "pi_stage"};
+    MSG_INIT(&message, CAPTURE_RECONCILE, STAGE_CAPTURE);
+    memset(message.token, 'a', sizeof(message.token)); /* not terminated */
+    stage_open(&stage, 2);
+    assert_int_equal(stage_say(&stage, DISPATCH_DESK, &message), ERR_RANGE);
+    strcpy(message.token, "pm 1");
+    assert_int_equal(stage_say(&stage, DISPATCH_DESK, &message), ERR_RANGE);
+    strcpy(message.token, "pm_1");
+    assert_int_equal(stage_say(&stage, DISPATCH_DESK, &message), OK);
+    stage_close(&stage);
 }
 
 static void a_gateway_restart_repeats_what_may_be_repeated_and_asks_otherwise(void **unused)
@@ -899,6 +918,7 @@ int main(void)
         TEST(a_stray_cancel_cannot_lift_the_mask_of_a_live_capture),
         TEST(a_lost_capture_is_replaced_by_opening_again_on_its_call),
         cmocka_unit_test(an_open_intent_is_reconciled_by_asking),
+        cmocka_unit_test(a_reconcile_with_a_token_that_is_none_is_refused),
         cmocka_unit_test(a_gateway_restart_repeats_what_may_be_repeated_and_asks_otherwise),
         TEST(a_gateway_that_is_down_when_needed_costs_no_doubt),
         TEST(doubt_becomes_unknown_and_is_asked_until_known),

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 
 #define CAPTURE 0x8000000000000001ULL /* the highest bit too: SQLite's integers are signed */
 
@@ -84,6 +85,8 @@ static struct capture_store_msg a_store(uint64_t id, enum capture_store_kind kin
     strcpy(message.currency, "EUR");
     if (kind != STORE_INTENT)
         strcpy(message.order_ref, "pi_1");
+    if (kind == STORE_ORDER)
+        strcpy(message.token, "pm_9");
     return message;
 }
 
@@ -121,6 +124,7 @@ static void what_was_kept_is_there_after_a_restart(void **state)
     assert_int_equal(intent.attempt, 1);
     assert_int_equal(intent.amount_minor, 1234);
     assert_string_equal(intent.order_ref, "pi_1");
+    assert_string_equal(intent.token, "pm_9");
     assert_int_equal(store_intent_open_of(store, CAPTURE, &intent), OK);
     assert_int_equal(store_intent_open_of(store, 5, &intent), ERR_NOT_FOUND);
     struct capture_store_msg result = a_store(CAPTURE, STORE_RESULT, 1);
@@ -136,6 +140,35 @@ static void what_was_kept_is_there_after_a_restart(void **state)
     assert_string_equal(capture.reference, "order 'x'; DROP TABLE captures");
     assert_int_equal(store_capture_find(store, 3, &capture), ERR_NOT_FOUND);
     store_close(store);
+}
+
+static void sql(const char *text)
+{
+    sqlite3 *database;
+    assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(database, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+}
+
+static void a_file_of_the_first_schema_is_migrated_and_a_newer_one_refused(void **state)
+{
+    struct store_intent intent;
+    (void)state;
+    struct store *store = open_store(NULL);
+    insert(store, CAPTURE, "");
+    assert_int_equal(keep(store, CAPTURE, STORE_INTENT, 1, 0), OK);
+    store_close(store);
+    sql("ALTER TABLE intents DROP COLUMN token; PRAGMA user_version = 1");
+    store = open_store(NULL);
+    assert_int_equal(open_intents(store, &intent), 1);
+    assert_string_equal(intent.token, "");
+    assert_int_equal(keep(store, CAPTURE, STORE_ORDER, 1, 0), OK);
+    assert_int_equal(open_intents(store, &intent), 1);
+    assert_string_equal(intent.token, "pm_9");
+    store_close(store);
+    sql("PRAGMA user_version = 3");
+    store = NULL;
+    assert_int_equal(store_open(&store, path, NULL), ERR_VERSION);
 }
 
 static void no_intent_after_an_end(void **state)
@@ -370,6 +403,8 @@ int main(void)
     store_faults_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_was_kept_is_there_after_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_of_the_first_schema_is_migrated_and_a_newer_one_refused, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(no_intent_after_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stored_end_is_final, setup, teardown),
         cmocka_unit_test_setup_teardown(money_in_doubt_is_not_ended_without_a_result, setup, teardown),

@@ -173,6 +173,8 @@ enum err stage_say_reconcile(struct stage *stage, uint64_t capture, uint32_t att
     struct capture_reconcile_msg message = {.amount_minor = 4999, .currency = "USD", .attempt = attempt};
     MSG_INIT(&message, CAPTURE_RECONCILE, capture);
     strncpy(message.order_ref, order_ref, sizeof(message.order_ref) - 1);
+    if (order_ref[0])
+        strncpy(message.token, "pm_kept", sizeof(message.token) - 1);
     return stage_say(stage, DISPATCH_DESK, &message);
 }
 

@@ -62,6 +62,7 @@ enum err stage_say_field(struct stage *stage, uint64_t capture, enum card_field 
 enum err stage_say_submit(struct stage *stage, uint64_t capture);
 enum err stage_say_cancel(struct stage *stage, uint64_t capture, uint64_t call);
 enum err stage_say_stored(struct stage *stage, uint64_t capture, uint32_t number, bool is_durable);
+/* With an order the token "pm_kept" comes too. */
 enum err stage_say_reconcile(struct stage *stage, uint64_t capture, uint32_t attempt, const char *order_ref);
 enum err stage_say_sync(struct stage *stage);
 enum err stage_say_reply(struct stage *stage, uint64_t capture, uint16_t request, uint32_t attempt,

@@ -88,11 +88,11 @@ static void send_store(struct dispatch *dispatch, struct capture *capture, enum 
     store.kind = (uint8_t)kind;
     if (kind == STORE_RESULT) {
         store.state = (uint8_t)payment_storing_end(capture->state);
-        if (store.state == CAPTURE_APPROVED)
-            memcpy(store.token, capture->token, sizeof(store.token));
     } else {
         store.state = (uint8_t)payment_public(capture->state);
     }
+    if (kind == STORE_ORDER || (kind == STORE_RESULT && store.state == CAPTURE_APPROVED))
+        memcpy(store.token, capture->token, sizeof(store.token));
     store.problem = capture->problem;
     store.gateway_reason = capture->gateway_reason;
     store.brand = capture->brand;
@@ -652,7 +652,8 @@ static enum err reconcile_h(void *owner, const void *message)
     bool has_order = reconcile->order_ref[0] != 0;
     if (reconcile->header.subject == 0 || !is_money(reconcile->amount_minor, reconcile->currency) ||
         reconcile->attempt < 1 || reconcile->attempt > LIMIT_PAYMENT_ATTEMPTS ||
-        (has_order && !gateway_name_is_sane(reconcile->order_ref)))
+        (has_order && !gateway_name_is_sane(reconcile->order_ref)) ||
+        (reconcile->token[0] != 0 && !gateway_name_is_sane(reconcile->token)))
         return ERR_RANGE;
     enum payment_event event = has_order ? EVENT_RECONCILE_ORDER : EVENT_RECONCILE_BLANK;
     struct capture *capture = captures_find(dispatch->captures, reconcile->header.subject);
@@ -668,6 +669,7 @@ static enum err reconcile_h(void *owner, const void *message)
     capture->amount_minor = reconcile->amount_minor;
     memcpy(capture->currency, reconcile->currency, sizeof(capture->currency));
     memcpy(capture->order_ref, reconcile->order_ref, sizeof(capture->order_ref));
+    memcpy(capture->token, reconcile->token, sizeof(capture->token));
     happen(dispatch, capture, event);
     return OK;
 }
@@ -693,7 +695,7 @@ static void take_names(struct capture *capture, const struct gateway_reply_msg *
         memcpy(capture->token, reply->token, sizeof(capture->token));
     if (event == EVENT_ORDER)
         memcpy(capture->order_ref, reply->order_ref, sizeof(capture->order_ref));
-    /* Reconciled: the vault that knew the token died. */
+    /* Reconciled, and the desk did not have the token. */
     if (event == EVENT_STATUS_SUCCEEDED && !capture->token[0] && gateway_name_is_sane(reply->token))
         memcpy(capture->token, reply->token, sizeof(capture->token));
 }
