@@ -136,7 +136,7 @@ def first_call():
                 looks.extend(judge.memory(rig.service, card, "keyed", ("vault",)))
             elif name in ("paid", "over"):
                 looks.extend(judge.memory(rig.service, card, name, ()))
-        can_look = os.geteuid() == 0
+        can_look = os.geteuid() == 0 and not IS_SANITIZED  # a sanitizer keeps copies of its own
         result = whole_call(rig, 1, QUICK, card, at_state=look if can_look else lambda name: None)
         check(result.state == "approved", f"the payment is {result.state}")
         check(result.capture["token"].startswith("pm_"), "there is no token")

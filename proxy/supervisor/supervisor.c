@@ -23,6 +23,7 @@
 
 #define CONTROL_FD     3
 #define LOOP_MS        50
+#define STALL_MS       250   /* a turn that took so long was the machine's doing, not a role's */
 #define START_MS       10000 /* from start to READY; opening a database or a large port pool takes time */
 #define BURST_WINDOW_S 60
 #define BURST_WAIT_MS  1000
@@ -51,6 +52,7 @@ struct supervisor {
     bool has_failed;
     struct mono_time stop_deadline;
     struct mono_time drain_deadline;
+    struct mono_time last_turn;
 };
 
 /* Who talks to whom (design: proxy-vault digits and mask orders, proxy-desk status, vault-desk, vault-gateway). */
@@ -321,9 +323,25 @@ static void check_child(struct supervisor *supervisor, enum role role, struct mo
     }
 }
 
+/* When the machine stood still nobody could beat, and a role must not be killed for it: its silence counts from now. */
+static void forgive_stall(struct supervisor *supervisor, struct mono_time now)
+{
+    int64_t turn_ms = supervisor->last_turn.ns ? mono_elapsed_ms(supervisor->last_turn, now) : 0;
+    supervisor->last_turn = now;
+    if (turn_ms < STALL_MS)
+        return;
+    log_event(LOG_WARN, "the machine stood still", LOG_COUNT("ms", turn_ms));
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        struct child *child = &supervisor->children[role];
+        child->last_beat = mono_add_ms(child->last_beat, turn_ms);
+        child->started = mono_add_ms(child->started, turn_ms);
+    }
+}
+
 static bool check_all(struct supervisor *supervisor)
 {
     struct mono_time now = mono_now();
+    forgive_stall(supervisor, now);
     bool is_any_running = false;
     for (size_t i = 0; i < START_COUNT; i++) {
         check_child(supervisor, start_order[i], now);
