@@ -63,30 +63,46 @@ static const enum role links[][2] = {
 static const enum role start_order[] = {ROLE_VAULT, ROLE_GATEWAY, ROLE_DESK, ROLE_PROXY};
 #define START_COUNT (sizeof(start_order) / sizeof(start_order[0]))
 
-/* Only what changes how a role runs, nothing that could carry a secret or a proxy address in. */
-static char *const *child_environment(void)
+/* "NAME=value" of our own environment, not copied; NULL when it is not there. */
+static char *own_variable(const char *name)
+{
+    size_t length = strlen(name);
+    for (char **variable = environ; length > 0 && *variable; variable++) {
+        if (strncmp(*variable, name, length) == 0 && (*variable)[length] == '=')
+            return *variable;
+    }
+    return NULL;
+}
+
+/* Only what changes how a role runs, nothing that could carry a secret or a proxy address in: but the gateway gets what
+ * gateway.api_key_file refers to, and nobody else does. */
+static char *const *child_environment(enum role role, const struct config *config)
 {
     static const char *const kept[] = {"TONEGATE_CPU", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
                                        "LSAN_OPTIONS"};
-    static char texts[8][512];
-    static char *environment[10];
+    static const char variable_prefix[] = "env:";
+    static char path[] = "PATH=/usr/bin:/bin";
+    static char *environment[sizeof(kept) / sizeof(kept[0]) + 4];
+    const char *reference = config->gateway.api_key_path;
+    const size_t prefix_length = sizeof(variable_prefix) - 1;
     size_t count = 0;
-    snprintf(texts[count], sizeof(texts[0]), "PATH=/usr/bin:/bin");
-    environment[count] = texts[count];
-    count++;
+    environment[count++] = path;
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
-        const char *value = getenv(kept[i]);
-        if (!value)
-            continue;
-        snprintf(texts[count], sizeof(texts[0]), "%s=%s", kept[i], value);
-        environment[count] = texts[count];
-        count++;
+        environment[count] = own_variable(kept[i]);
+        count += environment[count] != NULL;
+    }
+    if (role == ROLE_GATEWAY) {
+        environment[count] = own_variable("CREDENTIALS_DIRECTORY");
+        count += environment[count] != NULL;
+        if (strncmp(reference, variable_prefix, prefix_length) == 0)
+            environment[count] = own_variable(reference + prefix_length);
+        count += environment[count] != NULL;
     }
     environment[count] = NULL;
     return environment;
 }
 
-static _Noreturn void become_role(enum role role, int control_fd)
+static _Noreturn void become_role(enum role role, const struct config *config, int control_fd)
 {
     sigset_t none;
     sigemptyset(&none);
@@ -107,7 +123,7 @@ static _Noreturn void become_role(enum role role, int control_fd)
     char program[] = "tonegate";
     char verb[] = "role";
     char *arguments[] = {program, verb, name, NULL};
-    execve("/proc/self/exe", arguments, child_environment());
+    execve("/proc/self/exe", arguments, child_environment(role, config));
     _exit(127);
 }
 
@@ -153,7 +169,7 @@ static void start_role(struct supervisor *supervisor, enum role role)
     }
     pid_t pid = fork();
     if (pid == 0)
-        become_role(role, ends[1]);
+        become_role(role, supervisor->config, ends[1]);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);

@@ -71,6 +71,11 @@ static int play_role(const char *name)
     snprintf(line, sizeof(line), "start generation=%u sockets=%zu surplus=%d core=%u\n", context.generation,
              sockets, (int)open_descriptors() - (int)sockets - 4, (unsigned)core.rlim_cur);
     append(folder, name, line);
+    for (char **variable = environ; *variable; variable++) {
+        snprintf(line, sizeof(line), "variable %.*s.\n", (int)strcspn(*variable, "="), *variable);
+        append(folder, name, line);
+    }
+    append(folder, name, "variables end\n");
     if (exists(folder, name, "refuse"))
         return 5;
     if (role_ready(&context) != OK)
@@ -106,6 +111,7 @@ static int play_role(const char *name)
 
 struct service {
     char folder[64];
+    const char *api_key_file; /* NULL: none */
     pid_t pid;
 };
 
@@ -131,10 +137,11 @@ static void write_config(const struct service *service, char *text, size_t capac
              "    contact_centre: {allow: ['127.0.0.3'], target: '127.0.0.3:5060'}\n"
              "media: {address: '127.0.0.1', ports: '%u-%u'}\n"
              "recorder: {directory: '%s'}\n"
-             "gateway: {url: 'https://127.0.0.1', api_key_file: none, sandbox: true}\n"
+             "gateway: {url: 'https://127.0.0.1', api_key_file: '%s', sandbox: true}\n"
              "desk: {listen: '127.0.0.1:%u', certificate: none, key: none, database: none, audit: none,\n"
              "       tokens: [{name: a, file: none}]}\n",
-             free_port(), rtp, rtp + 3, service->folder, free_port());
+             free_port(), rtp, rtp + 3, service->folder,
+             service->api_key_file ? service->api_key_file : "none", free_port());
 }
 
 static void start_service(struct service *service)
@@ -315,6 +322,39 @@ static void a_role_that_cannot_start_ends_the_service_with_an_error(void **state
     assert_int_equal(end_status(service), 1);
 }
 
+static void only_the_gateway_gets_what_its_key_is_in(void **state)
+{
+    struct service *service = *state;
+    setenv("CREDENTIALS_DIRECTORY", "/run/credentials/test", 1);
+    setenv("TEST_GATEWAY_KEY", "sk_test_x", 1);
+    setenv("TEST_GATEWAY_KEY_OLD", "sk_test_y", 1);
+    setenv("https_proxy", "http://127.0.0.1:9", 1);
+    service->api_key_file = "env:TEST_GATEWAY_KEY";
+    start_service(service);
+    for (size_t i = 0; i < 4; i++) {
+        wait_until_seen(service, names[i], "variables end", 1);
+        unsigned expected = strcmp(names[i], "gateway") == 0;
+        assert_int_equal(count_seen(service, names[i], "variable CREDENTIALS_DIRECTORY."), expected);
+        assert_int_equal(count_seen(service, names[i], "variable TEST_GATEWAY_KEY."), expected);
+        assert_int_equal(count_seen(service, names[i], "variable TEST_GATEWAY_KEY_OLD."), 0);
+        assert_int_equal(count_seen(service, names[i], "variable https_proxy."), 0);
+        assert_int_equal(count_seen(service, names[i], "variable PATH."), 1);
+    }
+    tell(service, "gateway", "die"); /* its successor finds the key too */
+    wait_until_seen(service, "gateway", "variables end", 2);
+    assert_int_equal(count_seen(service, "gateway", "variable TEST_GATEWAY_KEY."), 2);
+}
+
+static void a_key_in_a_file_needs_no_variable(void **state)
+{
+    struct service *service = *state;
+    setenv("TEST_GATEWAY_KEY", "sk_test_x", 1);
+    service->api_key_file = "file:TEST_GATEWAY_KEY";
+    start_service(service);
+    wait_until_seen(service, "gateway", "variables end", 1);
+    assert_int_equal(count_seen(service, "gateway", "variable TEST_GATEWAY_KEY."), 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "role") == 0)
@@ -332,6 +372,8 @@ int main(int argc, char **argv)
                                         end_service),
         cmocka_unit_test_setup_teardown(a_role_that_cannot_start_ends_the_service_with_an_error, make_service,
                                         end_service),
+        cmocka_unit_test_setup_teardown(only_the_gateway_gets_what_its_key_is_in, make_service, end_service),
+        cmocka_unit_test_setup_teardown(a_key_in_a_file_needs_no_variable, make_service, end_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
