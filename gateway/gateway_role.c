@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/role.h"
 #include "base/wall.h"
+#include "gateway/endpoint.h"
 #include "gateway/secret_source.h"
 #include "gateway/vault_link.h"
 #include "gateway/wipe_heap.h"
@@ -262,8 +263,9 @@ int gateway_role_run(struct role_context *context)
     if (err) {
         log_event(LOG_ERROR, "the gateway cannot start", LOG_ERR("why", err));
     } else {
-        log_event(LOG_INFO, "gateway ready", LOG_CONSTANT("connector", settings.connector->name),
-                  LOG_TEXT("url", settings.url));
+        struct endpoint endpoint;
+        endpoint_read(&endpoint, settings.url);
+        endpoint_log(&endpoint, settings.connector->name);
         event_base_dispatch(role.base);
     }
     close_loop(&role);

@@ -1,5 +1,7 @@
-/* The small parts of the room: forms, retry arithmetic, the breaker, the wiping heap. */
+/* The small parts of the room: the endpoint in the log, forms, retry arithmetic, the breaker, the wiping heap. */
+#include "base/log.h"
 #include "gateway/breaker.h"
+#include "gateway/endpoint.h"
 #include "gateway/form.h"
 #include "gateway/json_writer.h"
 #include "gateway/money.h"
@@ -15,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -369,6 +372,38 @@ static void failing_allocations_fail_and_sizes_cannot_wrap(void **state)
     wipe_heap_free(first);
 }
 
+static void the_log_says_where_the_gateway_is_and_never_who(void **state)
+{
+    static const struct {
+        const char *url, *line;
+    } rows[] = {
+        {"https://127.0.0.1:44775", "address=127.0.0.1:44775"},
+        {"https://198.51.100.7", "address=198.51.100.7:443"},
+        {"https://api.stripe.com", "host=\"api.stripe.com\" port=443"},
+        {"https://api.stripe.com:8443/v1", "host=\"api.stripe.com\" port=8443"},
+        {"https://[2001:db8::1]:8443/", "host=\"[2001:db8::1]\" port=8443"},
+        {"https://somebody:4242424242424242@pay.example/x", "host=\"pay.example\" port=443"},
+        {"https://4242424242424242.example", "host=\"#.example\" port=443"},
+        {"https://h:99999", "host=\"h\" port=0"},
+        {"https://", "port=443"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[512];
+        struct endpoint endpoint;
+        int fd = memfd_create("log", MFD_CLOEXEC);
+        log_open(fd, LOG_FORMAT_TEXT, LOG_INFO, "test");
+        endpoint_read(&endpoint, rows[i].url);
+        endpoint_log(&endpoint, "stripe");
+        log_open(STDERR_FILENO, LOG_FORMAT_TEXT, LOG_INFO, "test");
+        ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+        close(fd);
+        text[length > 0 ? length : 0] = '\0';
+        if (!strstr(text, rows[i].line) || strstr(text, "4242"))
+            fail_msg("%s: %s", rows[i].url, text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +424,7 @@ int main(void)
         cmocka_unit_test(a_block_that_moves_takes_its_bytes_along),
         cmocka_unit_test(freed_bytes_are_overwritten),
         cmocka_unit_test(failing_allocations_fail_and_sizes_cannot_wrap),
+        cmocka_unit_test(the_log_says_where_the_gateway_is_and_never_who),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
