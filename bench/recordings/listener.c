@@ -207,9 +207,9 @@ void listener_event(struct listener *listener, uint8_t key, double onset_ms, dou
     print_line(listener, &line);
 }
 
-uint64_t listener_fed(const struct listener *listener)
+void listener_jump(struct listener *listener, uint64_t count)
 {
-    return listener->fed;
+    listener->offset_ms += (double)count / SAMPLES_PER_MS;
 }
 
 void listener_end(struct listener *listener)

@@ -36,12 +36,12 @@ void listener_feed(struct listener *listener, const int16_t *pcm, size_t count);
 /* The same from floats on the scale of int16; rounded and clipped. */
 void listener_feed_float(struct listener *listener, const float *samples, size_t count);
 
+/* Time goes on by count samples without a feed. Only where silence was fed for so long that no key is down. */
+void listener_jump(struct listener *listener, uint64_t count);
+
 /* A key that came as RFC 4733 event. end_ms negative: not known. */
 void listener_event(struct listener *listener, uint8_t key, double onset_ms, double reported_ms,
                     double end_ms);
-
-/* Samples fed so far. */
-uint64_t listener_fed(const struct listener *listener);
 
 /* The recording is over: a key that is still down ends here. Wipes and frees. NULL is accepted. */
 void listener_end(struct listener *listener);

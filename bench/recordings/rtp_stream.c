@@ -16,10 +16,10 @@
 #define DYNAMIC_MOST   127
 #define PER_MS         8.0
 #define SEQUENCE_JUMP  3000
-#define TIMESTAMP_JUMP 80000          /* 10 s */
-#define GAP_HELD       1600           /* 200 ms */
-#define GAP_MOST       (8000 * 86400) /* a day of nothing is enough */
-#define WAIT_MS        250.0          /* for a missing packet */
+#define TIMESTAMP_JUMP 80000 /* 10 s */
+#define GAP_HELD       1600  /* 200 ms */
+#define GAP_SILENCE    8000  /* a second: no key is down behind it */
+#define WAIT_MS        250.0 /* for a missing packet */
 #define NOT_KNOWN      (-1.0)
 
 enum content { CONTENT_OTHER, CONTENT_ULAW, CONTENT_ALAW, CONTENT_EVENT };
@@ -110,16 +110,15 @@ static double ms_of_timestamp(const struct rtp_stream *stream, uint32_t timestam
 
 static void skip(struct rtp_stream *stream, int64_t count)
 {
-    count = count < GAP_MOST ? count : GAP_MOST;
+    static const int16_t silence[GAP_SILENCE];
     int64_t held = count < GAP_HELD ? count : GAP_HELD;
-    static const int16_t silence[DTMF_SAMPLE_RATE / 10];
+    int64_t silent = count - held < GAP_SILENCE ? count - held : GAP_SILENCE;
     stream->played += count;
     if (stream->listener == NULL)
         return;
     listener_feed(stream->listener, NULL, (size_t)held);
-    for (count -= held; count > 0; count -= DTMF_SAMPLE_RATE / 10)
-        listener_feed(stream->listener, silence,
-                      (size_t)(count < DTMF_SAMPLE_RATE / 10 ? count : DTMF_SAMPLE_RATE / 10));
+    listener_feed(stream->listener, silence, (size_t)silent);
+    listener_jump(stream->listener, (uint64_t)(count - held - silent));
 }
 
 /* The stream's clock to this packet's timestamp, if neither it nor the time of arrival says that it went on with it. */
