@@ -79,7 +79,7 @@ static enum err ears_init(struct ears *ears, const struct request *request, cons
         if (err == OK)
             err = listener_new(&ears->listeners[c], &request->listener, path, (unsigned)c + 1, 0, wait_ms);
     }
-    ears->frames = calloc((size_t)SOUND_FRAMES_MAX * format.channels, sizeof *ears->frames);
+    ears->frames = calloc((size_t)SOUND_FRAMES_MAX * SOUND_CHANNELS_MAX, sizeof *ears->frames);
     ears->one = calloc(SOUND_FRAMES_MAX, sizeof *ears->one);
     ears->narrow = calloc(room, sizeof *ears->narrow);
     if (ears->frames == NULL || ears->one == NULL || ears->narrow == NULL)
@@ -131,7 +131,7 @@ static enum err check_sound(const char *path, enum sound_raw raw, char *reason)
     enum err err = sound_open(&sound, path, raw, reason);
     if (err)
         return err;
-    double *frames = calloc((size_t)SOUND_FRAMES_MAX * sound_format(sound).channels, sizeof *frames);
+    double *frames = calloc((size_t)SOUND_FRAMES_MAX * SOUND_CHANNELS_MAX, sizeof *frames);
     if (frames == NULL) {
         snprintf(reason, SOUND_REASON_BYTES, "%s: %s", path, err_str(ERR_MEMORY));
         err = ERR_MEMORY;

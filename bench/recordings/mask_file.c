@@ -12,7 +12,8 @@
 #define PROGRESS_PER 262144 /* frames between two calls */
 
 _Static_assert(NEW_FILE_REASON_BYTES == MASK_FILE_REASON_BYTES, "reasons go from one to the other");
-_Static_assert(PIECE <= SOUND_FRAMES_MAX && PIECE <= MASK_CHANNEL_FEED_MAX, "a piece goes through both");
+_Static_assert(PIECE <= SOUND_FRAMES_MAX, "a piece is read and written at once");
+_Static_assert(PIECE <= MASK_CHANNEL_FEED_MAX, "a piece is masked at once");
 
 struct work {
     const struct mask_file_job *job;
@@ -94,7 +95,7 @@ static enum err begin(struct work *work, int fd)
     for (size_t c = 0; c < work->format.channels && err == OK; c++)
         err = mask_channel_new(&work->channels[c], work->format.rate, &work->job->options);
     if (err == OK) {
-        work->frames = calloc(PIECE * (size_t)work->format.channels, sizeof *work->frames);
+        work->frames = calloc((size_t)PIECE * SOUND_CHANNELS_MAX, sizeof *work->frames);
         work->one = calloc(PIECE, sizeof *work->one);
         err = work->frames == NULL || work->one == NULL ? ERR_MEMORY : OK;
     }
@@ -125,7 +126,7 @@ static void release(struct work *work)
     for (size_t c = 0; c < SOUND_CHANNELS_MAX; c++)
         mask_channel_free(work->channels[c]);
     if (work->frames != NULL)
-        wipe(work->frames, PIECE * (size_t)work->format.channels * sizeof *work->frames);
+        wipe(work->frames, (size_t)PIECE * SOUND_CHANNELS_MAX * sizeof *work->frames);
     if (work->one != NULL)
         wipe(work->one, PIECE * sizeof *work->one);
     free(work->frames);

@@ -25,12 +25,12 @@ enum err new_file_open(struct new_file *file, const char *path, mode_t mode, cha
         snprintf(reason, NEW_FILE_REASON_BYTES, "%.64s...: the name is too long", path);
         return ERR_LENGTH;
     }
-    strcpy(file->path, path);
+    memcpy(file->path, path, strlen(path) + 1);
     if (lstat(path, &status) == 0) {
         errno = EEXIST;
         return refuse(reason, path);
     }
-    strcpy(folder, path);
+    memcpy(folder, path, strlen(path) + 1);
     file->fd = open(dirname(folder), O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (file->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
         snprintf(file->part, sizeof file->part, "%s.part", path);

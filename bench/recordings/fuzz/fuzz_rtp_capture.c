@@ -15,20 +15,26 @@ static FILE *stream_of(const uint8_t *bytes, size_t length)
 }
 
 /* Touches every byte that a packet is said to have. */
+static void touch(const struct pcap_packet *packet)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < packet->captured; i++)
+        sum += packet->bytes[i];
+    ASSERT(sum <= 255 * (uint64_t)packet->captured);
+}
+
 static void read_packets(FILE *stream)
 {
     struct pcap_file *pcap;
     struct pcap_packet packet;
     char reason[PCAP_REASON_BYTES] = "";
-    volatile unsigned sum = 0;
     if (pcap_open(&pcap, stream, "bytes", reason) != OK) {
         ASSERT(reason[0] != '\0');
         return;
     }
     enum err err;
     while ((err = pcap_next(pcap, &packet, reason)) == OK)
-        for (size_t i = 0; i < packet.captured; i++)
-            sum += packet.bytes[i];
+        touch(&packet);
     ASSERT(err == ERR_EMPTY || reason[0] != '\0');
     pcap_close(pcap);
 }
