@@ -4,6 +4,7 @@
 e2e.py --build DIR [NAME ...]    runs the tests named (all without a name); exit 0 when all passed
 """
 import argparse
+import array
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import wave
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "demo"))
@@ -151,6 +153,25 @@ def first_call():
             no_digits_in(json.dumps(body), card, f"event {name}")
         ledger = [json.loads(line) for line in (rig.service.state / "ledger.jsonl").read_text().splitlines()]
         check([line["amount"] for line in ledger if line["result"] == "charged"] == [4990], f"ledger: {ledger}")
+
+
+@test
+def recording():
+    """The proxy's own recording: what the agent heard on the left, what he said on the right, and no key in it."""
+    with Rig(is_recording=True) as rig:
+        result = whole_call(rig, 1, QUICK)
+        time.sleep(0.5)
+        files = list(rig.service.recordings.iterdir())
+        check(len(files) == 1 and re.fullmatch(r"call_[a-p]{16}\.wav", files[0].name), f"recordings: {files}")
+        with wave.open(str(files[0])) as file:
+            check(file.getnchannels() == 2 and file.getframerate() == 8000, "not two channels at 8 kHz")
+            seconds = file.getnframes() / 8000
+            samples = array.array("h", file.readframes(file.getnframes()))
+        check(abs(seconds - result.agent_summary["hears"]["samples"] / 8000) < 1, f"{seconds} s recorded")
+        for side, name in ((0, "heard"), (1, "said")):
+            check(max(abs(value) for value in samples[side::2]) > 1000, f"what the agent {name} is silent")
+        report = judge.leak(rig.service, result.caller.sent, files[0], result.caller.labels, channel=1)
+        check(report["verdict"] == "clean", f"the recording holds keys: {report['keys_leaked']}")
 
 
 @test

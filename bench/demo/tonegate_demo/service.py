@@ -41,7 +41,7 @@ media:
   mode: {mode}
   engine: {engine}
   masking_off: {masking_off}
-recorder: {{ rtp: "{recorder}:{recorder_port}" }}
+recorder: {{ rtp: "{recorder}:{recorder_port}"{recording} }}
 capture: {{ idle_s: 900, session_s: 1800, attempts_max: {attempts_max} }}
 gateway:
   url: "https://{gateway}:{sandbox_port}"
@@ -67,13 +67,14 @@ class Service:
     """Sandbox and tonegate, from files to running roles. Use as a context manager."""
 
     def __init__(self, build, out, *, lookahead_ms=20, masking_off=False, attempts_max=3, mode="noise", engine="own",
-                 log_level="debug", calls_max=4, workers=0):
+                 log_level="debug", calls_max=4, workers=0, is_recording=False):
         self.build = pathlib.Path(build).resolve()
         self.out = pathlib.Path(out).resolve()
         self.options = dict(lookahead_ms=lookahead_ms, masking_off=str(masking_off).lower(),
                             attempts_max=attempts_max, mode=mode, engine=engine, log_level=log_level,
                             calls_max=calls_max, workers=workers)
         self.lookahead_ms = lookahead_ms
+        self.is_recording = is_recording
         self.token = secrets.token_hex(24)
         self.state = None
         self.sandbox = None
@@ -126,6 +127,15 @@ class Service:
         self.desk_port = free_port(GATEWAY, (socket.SOCK_STREAM,))
         self.rtp_first = free_port(GATEWAY, (socket.SOCK_DGRAM,), 4 * self.options["calls_max"] + 16, even=True)
 
+    def _recording(self):
+        """The folder of the proxy's own recordings, as the configuration names it."""
+        if not self.is_recording:
+            return ""
+        self.recordings = self.state / "recordings"
+        self.recordings.mkdir()
+        self._hand_over(self.recordings)
+        return f", directory: {self.recordings}"
+
     def write_config(self):
         self.config = self.state / "tonegate.yaml"
         self.config.write_text(CONFIG.format(
@@ -133,7 +143,7 @@ class Service:
             sip_port=self.sip_port, carrier_port=self.carrier_port, agent_port=self.agent_port,
             rtp_first=self.rtp_first, rtp_last=self.rtp_first + 4 * self.options["calls_max"] + 15,
             recorder_port=self.recorder_port, sandbox_port=self.sandbox_port, desk_port=self.desk_port,
-            state=self.state, certificates=self.certificates, **self.options))
+            state=self.state, certificates=self.certificates, recording=self._recording(), **self.options))
         self._hand_over(self.config)
 
     # ---------------------------------------------------------------- life
