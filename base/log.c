@@ -3,6 +3,8 @@
 #include "base/clock.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +19,8 @@ static struct {
     enum log_level least;
     const char *role;
 } logger = {STDERR_FILENO, LOG_FORMAT_TEXT, LOG_INFO, "tonegate"};
+
+static uint64_t lines_dropped; /* since the last line that could be written */
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -197,10 +201,21 @@ static void put_plain(struct line *line, enum log_level level, const char *event
     }
 }
 
+/* A reader that has stopped must not stop the role: below PIPE_BUF a pipe that is ready takes the whole line at once. */
+static bool is_writable(void)
+{
+    struct pollfd ready = {.fd = logger.fd, .events = POLLOUT};
+    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT);
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t field_count)
 {
     if (level < logger.least)
         return;
+    if (!is_writable()) {
+        __atomic_add_fetch(&lines_dropped, 1, __ATOMIC_RELAXED);
+        return;
+    }
     struct line line = {.length = 0};
     char time[WALL_TEXT_MAX];
     wall_time_text(wall_now(), time);
@@ -209,8 +224,11 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     else
         put_plain(&line, level, event, time, fields, field_count);
     line.text[line.length++] = '\n';
+    uint64_t dropped = __atomic_exchange_n(&lines_dropped, 0, __ATOMIC_RELAXED);
     ssize_t ignored = write(logger.fd, line.text, line.length);
     (void)ignored;
+    if (dropped)
+        log_event(LOG_WARN, "log lines were dropped: nobody read", LOG_COUNT("lines", dropped));
 }
 
 bool log_limit_pass(struct log_limit *limit, uint64_t *held)

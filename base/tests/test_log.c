@@ -100,6 +100,27 @@ static void a_level_below_the_least_is_not_written(void **state)
     assert_non_null(strstr(line, "warn test: heard why=because\n"));
 }
 
+static void a_reader_that_stops_does_not_stop_the_writer(void **state)
+{
+    (void)state;
+    log_open(pipe_ends[1], LOG_FORMAT_TEXT, LOG_DEBUG, "test");
+    alarm(20); /* a write that blocks would hang here */
+    for (int i = 0; i < 5000; i++)
+        log_event(LOG_INFO, "a line that nobody reads, and another one after it, until the pipe is full");
+    char text[65536];
+    assert_true(read(pipe_ends[0], text, sizeof(text)) > 0);
+    log_event(LOG_INFO, "heard again");
+    alarm(0);
+    size_t length = 0;
+    ssize_t got;
+    while (length < sizeof(text) - 1 && !memmem(text, length, "nobody read", 11) &&
+           (got = read(pipe_ends[0], text + length, sizeof(text) - 1 - length)) > 0)
+        length += (size_t)got;
+    text[length] = '\0';
+    assert_non_null(strstr(text, "heard again"));
+    assert_non_null(strstr(text, "log lines were dropped"));
+}
+
 static void an_id_is_read_back_and_anything_else_refused(void **state)
 {
     (void)state;
@@ -122,6 +143,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_field_type_shows_a_card_number, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(a_text_cannot_forge_a_line_or_a_field, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(a_level_below_the_least_is_not_written, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_reader_that_stops_does_not_stop_the_writer, open_pipe, close_pipe),
         cmocka_unit_test(an_id_is_read_back_and_anything_else_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
