@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define KNOWN 1 /* the one capture of the store */
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 static struct config config = {.capture = {.attempts_max = 3}};
@@ -36,9 +38,24 @@ static struct desk *desk_begin(void)
     desk_links_new(desk);
     /* One capture that is known, on call 7, so that the inputs need not guess. */
     struct store_capture record = {
-        .id = 1, .call_id = 7, .amount_minor = 1234, .currency = "EUR", .attempt = 1};
+        .id = KNOWN, .call_id = 7, .amount_minor = 1234, .currency = "EUR", .attempt = 1};
     ASSERT(store_capture_insert(desk->store, &record, "", NULL) == OK);
     return desk;
+}
+
+/* What the store says of the known capture's end is final, and so is what is shown of it once it was shown. */
+static void check_end(struct desk *desk, struct store_capture *end)
+{
+    struct store_capture stored;
+    ASSERT(store_capture_find(desk->store, KNOWN, &stored) == OK);
+    const struct desk_capture *shown = desk_model_capture(&desk->model, KNOWN);
+    if (!capture_state_is_end(end->state)) {
+        *end = stored;
+        return;
+    }
+    ASSERT(stored.state == end->state && stored.problem == end->problem && stored.attempt == end->attempt);
+    ASSERT(strcmp(stored.token, end->token) == 0 && strcmp(stored.order_ref, end->order_ref) == 0);
+    ASSERT(!shown || !capture_state_is_end(shown->record.state) || shown->record.state == end->state);
 }
 
 static void check(const struct desk *desk)
@@ -73,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     begin();
     struct desk *desk = desk_begin();
+    struct store_capture end = {0};
     while (length >= 3) {
         struct msg_port *port = bytes[0] & 1 ? &desk->proxy : &desk->vault;
         size_t size = bytes[1] | (size_t)bytes[2] << 8;
@@ -83,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         enum err refused = msg_dispatch(port, bytes, size);
         (void)refused;
         check(desk);
+        check_end(desk, &end);
         bytes += size;
         length -= size;
     }
