@@ -26,7 +26,7 @@ from e2e import DemoError, Rig, check, key_all
 from tonegate_demo.call import Card
 from tonegate_demo.service import GATEWAY
 
-ROLES = ("vault", "gateway", "desk")
+ROLES = ("vault", "gateway", "desk", "proxy")
 HELD_MS = 1500   # how long the gateway is held at the point
 AGREED_S = 30    # until then the books agree
 STATES = ("arming", "collecting", "ready", "storing_intent", "tokenising", "creating", "storing_order", "confirming",
