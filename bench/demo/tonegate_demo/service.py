@@ -169,7 +169,7 @@ class Service:
                                capture_output=True, text=True, check=False)
         if check.returncode != 0:
             raise DemoError(f"the demo's configuration was refused: {check.stderr.strip()}")
-        log = self.out / "tonegate.log"
+        log = self.log = self.out / "tonegate.log"
         log.write_bytes(b"")
         self.service = Program("tonegate", [self.program("tonegate"), "run", "--config", str(self.config)], log)
         end = time.monotonic() + 15
@@ -179,7 +179,10 @@ class Service:
             time.sleep(0.05)
 
     def _is_up(self):
+        """Every role said READY: one that is killed before it ever was ends the service, and rightly."""
         if set(self.roles()) != set(ROLES):
+            return False
+        if self.options["log_level"] in ("debug", "info") and b"all roles are running" not in self.log.read_bytes():
             return False
         with socket.socket() as probe:
             probe.settimeout(0.2)
