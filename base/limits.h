@@ -66,6 +66,8 @@
 #define LIMIT_TOKEN_BYTES      64
 #define LIMIT_AMOUNT_MINOR     99999999LL /* 999 999.99 in a currency with two decimals */
 #define LIMIT_PAYMENT_ATTEMPTS 5
+#define LIMIT_LINK_BYTES       256 /* a payment page's address */
+#define LIMIT_GATEWAYS         2   /* the first and its fallback */
 
 /* HTTP, both sides */
 #define LIMIT_HTTP_REQUEST_BYTES 16384

@@ -78,13 +78,21 @@ enum capture_problem {
     PROBLEM_COUNT
 };
 
+enum capture_kind {
+    CAPTURE_KIND_CHARGE,    /* take the money now */
+    CAPTURE_KIND_AUTHORISE, /* hold it; the desk takes it later */
+    CAPTURE_KIND_TOKENISE,  /* keep the card at the gateway; no money moves, amount 0 */
+    CAPTURE_KINDS
+};
+
 /* subject in all messages below: capture. */
 struct capture_open_msg {
     struct msg_header header;
     uint64_t call_id;
     int64_t amount_minor;
     char currency[4]; /* ISO 4217, upper case, terminated */
-    uint8_t reserved[4];
+    uint8_t kind;     /* enum capture_kind */
+    uint8_t reserved[3];
 };
 
 /* Select a field to key next; with is_reset also clear it. */
@@ -119,6 +127,9 @@ struct capture_reconcile_msg {
     int64_t amount_minor;
     char currency[4];
     uint32_t attempt;
+    uint8_t kind;          /* enum capture_kind */
+    uint8_t gateway_index; /* as it came with STORE_ORDER */
+    uint8_t reserved[6];
     char order_ref[LIMIT_TOKEN_BYTES]; /* empty: never created, or the crash came before it was stored */
     char token[LIMIT_TOKEN_BYTES];     /* as it came with STORE_ORDER; empty when that did not come */
 };
@@ -171,7 +182,9 @@ struct capture_store_msg {
     uint8_t problem;
     uint8_t gateway_reason;
     uint8_t brand;
-    uint8_t reserved[7];
+    uint8_t gateway_index; /* of the gateways configured, the one that has the order */
+    uint8_t capture_kind;  /* enum capture_kind */
+    uint8_t reserved[5];
     /* What the contact centre keeps. STORE_ORDER: kept for a RECONCILE, shown to nobody. STORE_RESULT: of an approved
      * payment only. */
     char token[LIMIT_TOKEN_BYTES];

@@ -359,9 +359,10 @@ static void read_token(const struct connector_step *step, json_t *data, struct c
         connector_bad_answer(step, verdict);
 }
 
-static void braintree_read(const struct connector_step *step, const struct connector_answer *answer,
-                           struct connector_verdict *verdict)
+static void braintree_read(const struct connector_account *account, const struct connector_step *step,
+                           const struct connector_answer *answer, struct connector_verdict *verdict)
 {
+    (void)account;
     static const struct class_row down = {"", GATEWAY_NO_ANSWER, REASON_UNAVAILABLE, CONNECTOR_AGAIN};
     static const struct class_row busy = {"", GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, CONNECTOR_AGAIN};
     static const struct class_row refused = {"", GATEWAY_FAILED, REASON_CONFIGURATION, CONNECTOR_FINAL};

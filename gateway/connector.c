@@ -32,8 +32,9 @@ static const struct {
 
 const char *connector_operation_name(enum connector_operation operation)
 {
-    static const char *const names[CONNECTOR_OPERATIONS] = {"tokenise", "create", "confirm", "status",
-                                                            "abandon"};
+    static const char *const names[CONNECTOR_OPERATIONS] = {"tokenise",  "create",  "confirm", "status",
+                                                            "abandon",   "capture", "void",    "refund",
+                                                            "subscribe", "link"};
     return (unsigned)operation < CONNECTOR_OPERATIONS ? names[operation] : "unknown";
 }
 
@@ -126,8 +127,10 @@ enum err connector_header(struct connector_request *request, const char *name, c
     return header_bytes(request, name, value, strlen(value));
 }
 
-enum err connector_authorise_bearer(const uint8_t *key, size_t length, struct connector_request *request)
+enum err connector_authorise_bearer(const struct connector_account *account, const uint8_t *key,
+                                    size_t length, struct connector_request *request)
 {
+    (void)account;
     char line[CONNECTOR_KEY_BYTES + 8] = "Bearer ";
     if (length == 0 || length > CONNECTOR_KEY_BYTES)
         return ERR_RANGE;
@@ -137,8 +140,10 @@ enum err connector_authorise_bearer(const uint8_t *key, size_t length, struct co
     return err;
 }
 
-enum err connector_authorise_basic(const uint8_t *key, size_t length, struct connector_request *request)
+enum err connector_authorise_basic(const struct connector_account *account, const uint8_t *key, size_t length,
+                                   struct connector_request *request)
 {
+    (void)account;
     uint8_t line[6 + (CONNECTOR_KEY_BYTES + 2) / 3 * 4 + 1] = "Basic ";
     if (length == 0 || length > CONNECTOR_KEY_BYTES || !memchr(key, ':', length))
         return ERR_RANGE;
@@ -205,7 +210,7 @@ static bool is_id_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-bool connector_take_id(const char *text, const char *prefix, char *out, size_t capacity)
+static bool take_text(const char *text, const char *prefix, size_t run_max, char *out, size_t capacity)
 {
     size_t prefix_length = strlen(prefix);
     size_t digits = 0; /* in a row, '-' and '_' not counted as an end */
@@ -222,6 +227,40 @@ bool connector_take_id(const char *text, const char *prefix, char *out, size_t c
             digits++;
         else if (text[i] != '-' && text[i] != '_')
             digits = 0;
+        if (digits > run_max)
+            return false;
+    }
+    memcpy(out, text, length);
+    return true;
+}
+
+bool connector_take_id(const char *text, const char *prefix, char *out, size_t capacity)
+{
+    return take_text(text, prefix, DIGIT_RUN_MAX, out, capacity);
+}
+
+bool connector_take_number(const char *text, char *out, size_t capacity)
+{
+    return take_text(text, "", capacity, out, capacity);
+}
+
+bool connector_take_url(const char *text, char *out, size_t capacity)
+{
+    static const char scheme[] = "https://";
+    size_t digits = 0;
+    memset(out, 0, capacity);
+    size_t length = text ? strnlen(text, capacity) : capacity;
+    if (length == capacity || length <= sizeof(scheme) - 1 || strncmp(text, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    const char *host = text + sizeof(scheme) - 1;
+    size_t host_length = strcspn(host, "/?#");
+    if (host_length == 0 || memchr(host, '@', host_length))
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        bool is_digit = text[i] >= '0' && text[i] <= '9';
+        if (text[i] <= 0x20 || text[i] >= 0x7f || strchr("\"'<>\\`", text[i]))
+            return false;
+        digits = is_digit ? digits + 1 : 0;
         if (digits > DIGIT_RUN_MAX)
             return false;
     }

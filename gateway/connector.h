@@ -13,10 +13,13 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "gateway/gateway_msg.h"
+#include "gateway/order_msg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct mapping; /* gateway/mapping.h */
 
 enum connector_operation {
     CONNECTOR_TOKENISE, /* card -> token; the only one that is given a card */
@@ -24,8 +27,18 @@ enum connector_operation {
     CONNECTOR_CONFIRM,  /* money moves */
     CONNECTOR_STATUS,   /* ask; changes nothing */
     CONNECTOR_ABANDON,  /* cancel an order that is not paid */
+    /* After the card, ordered by the desk one by one: nothing here has a card. */
+    CONNECTOR_CAPTURE,   /* take the money of an order that was authorised only */
+    CONNECTOR_VOID,      /* let go of an authorisation, or of a charge that is not settled yet */
+    CONNECTOR_REFUND,    /* give amount_minor of a paid order back */
+    CONNECTOR_SUBSCRIBE, /* a token becomes a subscription (requirements S1-19..21) */
+    CONNECTOR_LINK,      /* a page where the caller pays without the telephone (requirement S3-05) */
     CONNECTOR_OPERATIONS
 };
+/* What a connector that only takes payments supports. */
+#define CONNECTOR_PAYMENT_OPERATIONS                                                                         \
+    (1u << CONNECTOR_TOKENISE | 1u << CONNECTOR_CREATE | 1u << CONNECTOR_CONFIRM | 1u << CONNECTOR_STATUS |  \
+     1u << CONNECTOR_ABANDON)
 const char *connector_operation_name(enum connector_operation operation);
 const char *gateway_outcome_name(enum gateway_outcome outcome);
 const char *gateway_reason_name(enum gateway_reason reason);
@@ -34,17 +47,25 @@ const char *gateway_reason_name(enum gateway_reason reason);
 #define CONNECTOR_HEADER_BYTES 2048
 #define CONNECTOR_BODY_BYTES   4096 /* room of a request's body, which is a struct secret */
 #define CONNECTOR_KEY_BYTES    1024 /* longest API key */
+#define CONNECTOR_HOST_BYTES   128
 
 /* One step of one attempt. Everything but the card comes out of the message as it is. */
 struct connector_step {
     enum connector_operation operation;
-    uint64_t capture_id;
-    uint64_t call_id; /* CREATE only: for the gateway's books (requirement S1-12) */
+    uint64_t
+        capture_id; /* CONNECTOR_CAPTURE and after: the id the desk gave the order; names the step for ever */
+    uint64_t call_id; /* CREATE and after the card: for the gateway's books (requirement S1-12) */
     uint32_t attempt;
-    int64_t amount_minor; /* 1..LIMIT_AMOUNT_MINOR; 0 with TOKENISE */
-    char currency[4];     /* ISO 4217, upper case; empty with TOKENISE */
+    int64_t amount_minor;   /* 1..LIMIT_AMOUNT_MINOR; 0 with TOKENISE */
+    char currency[4];       /* ISO 4217, upper case; empty with TOKENISE */
+    bool is_authorise_only; /* CREATE, CONFIRM, STATUS: the money is taken later, with CONNECTOR_CAPTURE */
     char token[LIMIT_TOKEN_BYTES];
     char order_ref[LIMIT_TOKEN_BYTES];
+    char customer[LIMIT_TOKEN_BYTES]; /* the merchant's or gateway's name for the customer; may be empty */
+    char plan[LIMIT_NAME_BYTES];      /* SUBSCRIBE: the gateway's name for plan or price */
+    uint16_t interval_count;          /* SUBSCRIBE: every so many ...; 0: the plan says it */
+    uint8_t interval_unit;            /* enum order_interval */
+    char reference[LIMIT_NAME_BYTES]; /* the merchant's own reference (requirement S2-19); may be empty */
     const struct gateway_tokenise_msg *card; /* TOKENISE in round 0, during build() only; NULL afterwards */
     unsigned round;                          /* of a step that takes several requests, 0.. */
     char carry[LIMIT_TOKEN_BYTES];           /* what the round before brought */
@@ -53,6 +74,9 @@ struct connector_step {
 /* The merchant's account at the gateway: names that are no secrets. Empty where a gateway needs none. */
 struct connector_account {
     char merchant[LIMIT_NAME_BYTES];
+    char region[LIMIT_NAME_BYTES];  /* AWS: signed for this region ... */
+    char service[LIMIT_NAME_BYTES]; /* ... and service */
+    const struct mapping *mapping;  /* generic connectors: what their messages look like; NULL elsewhere */
 };
 
 struct connector_request {
@@ -63,6 +87,9 @@ struct connector_request {
     size_t header_length;
     struct secret *body; /* capacity CONNECTOR_BODY_BYTES, owned by the caller; empty: none */
     bool has_card;
+    char host
+        [CONNECTOR_HOST_BYTES]; /* filled by the caller before authorise(): host, and port if it is not 443 */
+    int64_t now_s;              /* the same: seconds since 1970, for signatures that carry the time */
 };
 
 /* A gateway's answer. body need not be terminated. Valid during read() only. */
@@ -94,6 +121,7 @@ struct connector_verdict {
     int32_t wait_ms; /* what the gateway asked to wait; -1: nothing */
     char token[LIMIT_TOKEN_BYTES];
     char order_ref[LIMIT_TOKEN_BYTES];
+    char url[LIMIT_LINK_BYTES]; /* LINK: the payment page, https only, by connector_take_url() */
 };
 
 struct connector {
@@ -109,8 +137,10 @@ struct connector {
     enum err (*build_login)(const uint8_t *key, size_t length, struct connector_request *request);
     bool (*read_login)(const struct connector_answer *answer, struct connector_access *access);
 
-    /* Appends the lines that prove who we are; key is the access token where there is a login. ERR_FULL, ERR_SYNTAX (the key has a byte no header may hold). */
-    enum err (*authorise)(const uint8_t *key, size_t length, struct connector_request *request);
+    /* Appends the lines that prove who we are; key is the access token where there is a login. Method, path, body,
+     * host and time are final: a signature may cover them. ERR_FULL, ERR_SYNTAX (the key has a byte no header may hold). */
+    enum err (*authorise)(const struct connector_account *account, const uint8_t *key, size_t length,
+                          struct connector_request *request);
 
     /* OK: send it. ERR_EMPTY: nothing needs to be sent, *verdict is filled. ERR_RANGE: the step is not one this
      * gateway could take (told as REASON_CONFIGURATION before anything is sent: requirement C5). ERR_FULL. */
@@ -118,8 +148,8 @@ struct connector {
                       struct connector_request *request, struct connector_verdict *verdict);
 
     /* Always fills *verdict; never trusts the answer: what is not exactly as expected is REASON_BAD_ANSWER. */
-    void (*read)(const struct connector_step *step, const struct connector_answer *answer,
-                 struct connector_verdict *verdict);
+    void (*read)(const struct connector_account *account, const struct connector_step *step,
+                 const struct connector_answer *answer, struct connector_verdict *verdict);
 };
 
 /* NULL when there is none of that name. */
@@ -141,12 +171,12 @@ MUST_USE enum err connector_header(struct connector_request *request, const char
 void connector_step_key(const struct connector_step *step, char *out);
 
 /* "Authorization: Bearer KEY". */
-MUST_USE enum err connector_authorise_bearer(const uint8_t *key, size_t length,
-                                             struct connector_request *request);
+MUST_USE enum err connector_authorise_bearer(const struct connector_account *account, const uint8_t *key,
+                                             size_t length, struct connector_request *request);
 
 /* "Authorization: Basic base64(KEY)": the key is "user:password". */
-MUST_USE enum err connector_authorise_basic(const uint8_t *key, size_t length,
-                                            struct connector_request *request);
+MUST_USE enum err connector_authorise_basic(const struct connector_account *account, const uint8_t *key,
+                                            size_t length, struct connector_request *request);
 
 /* Value of a header of the answer, name in lower case; false and an empty out when absent or too long. */
 bool connector_answer_header(const struct connector_answer *answer, const char *name, char *out,
@@ -158,6 +188,14 @@ int32_t connector_retry_after_ms(const struct connector_answer *answer);
 /* Takes a gateway's identifier out of an answer: prefix, then letters, digits, '_' or '-', short enough, and no run of
  * digits that could be a card number sent back. False: out is empty. */
 bool connector_take_id(const char *text, const char *prefix, char *out, size_t capacity);
+
+/* The same for a gateway whose identifiers are long numbers (Adyen, Cybersource): any run of digits passes here, and
+ * step.c refuses the one that is the card's own number. */
+bool connector_take_number(const char *text, char *out, size_t capacity);
+
+/* Takes an address out of an answer: https://, a host, printable, no user part, no run of digits that could be a card
+ * number. False: out is empty. */
+bool connector_take_url(const char *text, char *out, size_t capacity);
 
 /* The verdict on an answer that is not what was asked: nothing was charged by TOKENISE and CREATE, everything else
  * has to be asked again. */

@@ -39,13 +39,18 @@ struct gateway_order_msg { /* CREATE */
     int64_t amount_minor;
     char currency[4];
     uint32_t attempt;
+    uint8_t is_authorise_only; /* the money is taken later, by an order of the desk's */
+    uint8_t gateway_index;     /* as the reply to TOKENISE said */
+    uint8_t reserved[6];
     char token[LIMIT_TOKEN_BYTES];
 };
 
 struct gateway_step_msg { /* CONFIRM, STATUS, ABANDON */
     struct msg_header header;
     uint32_t attempt;
-    uint8_t reserved[4];
+    uint8_t is_authorise_only;
+    uint8_t gateway_index;
+    uint8_t reserved[2];
     int64_t amount_minor; /* what the order must say: another amount or currency in the answer is an error */
     char currency[4];
     uint8_t reserved2[4];
@@ -69,6 +74,7 @@ enum gateway_order_state {
     ORDER_SUCCEEDED, /* money moved */
     ORDER_CANCELLED,
     ORDER_UNKNOWN_TO_GATEWAY, /* the gateway has no such order */
+    ORDER_AUTHORISED,         /* money is held for us, not taken */
     ORDER_STATES
 };
 
@@ -95,7 +101,9 @@ struct gateway_reply_msg {
     uint8_t outcome;       /* enum gateway_outcome */
     uint8_t order_state;   /* enum gateway_order_state */
     uint8_t reason;        /* enum gateway_reason */
-    uint8_t reserved[3];
+    uint8_t
+        gateway_index; /* of the gateways configured (0, or 1 for the fallback), the one that has it now */
+    uint8_t reserved[2];
     uint32_t attempt;
     uint32_t reserved2;
     char token[LIMIT_TOKEN_BYTES];     /* TOKENISE */

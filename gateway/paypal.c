@@ -162,7 +162,7 @@ static enum err paypal_build_login(const uint8_t *key, size_t length, struct con
     form_begin(&form, bytes, capacity);
     form_text(&form, "grant_type", "client_credentials");
     secret_set_length(request->body, form.length);
-    enum err err = connector_authorise_basic(key, length, request);
+    enum err err = connector_authorise_basic(NULL, key, length, request);
     if (!err)
         err = connector_header(request, "Content-Type", "application/x-www-form-urlencoded");
     return err ? err : form.err;
@@ -377,9 +377,10 @@ static void read_error(const struct connector_step *step, const struct connector
     }
 }
 
-static void paypal_read(const struct connector_step *step, const struct connector_answer *answer,
-                        struct connector_verdict *verdict)
+static void paypal_read(const struct connector_account *account, const struct connector_step *step,
+                        const struct connector_answer *answer, struct connector_verdict *verdict)
 {
+    (void)account;
     json_t *root = reply_parse(answer);
     bool is_done = answer->status == 200 || answer->status == 201;
     if (!is_done)

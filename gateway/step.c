@@ -152,7 +152,7 @@ static void judge(struct step *step, const struct http_answer *answer, struct co
         judge_transport(step, answer, verdict);
     } else {
         struct connector_answer heard = {answer->status, answer->body, answer->body_length, answer->headers};
-        step->steps->settings.connector->read(&step->what, &heard, verdict);
+        step->steps->settings.connector->read(&step->steps->settings.account, &step->what, &heard, verdict);
     }
     if (verdict->outcome == GATEWAY_NO_ANSWER)
         step->is_doubtful = true;
@@ -327,7 +327,7 @@ static enum err authorise(struct step *step)
     struct connector_request *request = &step->request;
     wipe(request->headers + step->plain_header_length, sizeof(request->headers) - step->plain_header_length);
     request->header_length = step->plain_header_length;
-    return settings->connector->authorise(secret_bytes(key), secret_length(key), request);
+    return settings->connector->authorise(&settings->account, secret_bytes(key), secret_length(key), request);
 }
 
 static void step_try(struct step *step)

@@ -433,9 +433,10 @@ static void read_error(const struct connector_step *step, const struct connector
     read_error_order(step, error, verdict);
 }
 
-static void stripe_read(const struct connector_step *step, const struct connector_answer *answer,
-                        struct connector_verdict *verdict)
+static void stripe_read(const struct connector_account *account, const struct connector_step *step,
+                        const struct connector_answer *answer, struct connector_verdict *verdict)
 {
+    (void)account;
     json_t *root = reply_parse(answer);
     if (answer->status == 200 || answer->status == 201) {
         if (json_is_object(root))
@@ -455,7 +456,7 @@ static bool stripe_key_is_live(const uint8_t *key, size_t length)
 
 const struct connector stripe_connector = {
     .name = "stripe",
-    .operations = (1u << CONNECTOR_OPERATIONS) - 1,
+    .operations = CONNECTOR_PAYMENT_OPERATIONS,
     .is_replay_safe = true,
     .key_is_live = stripe_key_is_live,
     .authorise = connector_authorise_bearer,

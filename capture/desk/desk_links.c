@@ -10,7 +10,7 @@
  * reference, callee and Call-ID. Whoever makes one of these structs larger must look here and say what was added. */
 _Static_assert(sizeof(struct capture_progress_msg) == 64, "what was added to PROGRESS?");
 _Static_assert(sizeof(struct capture_store_msg) == 56 + 2 * LIMIT_TOKEN_BYTES, "what was added to STORE?");
-_Static_assert(sizeof(struct capture_reconcile_msg) == 32 + 2 * LIMIT_TOKEN_BYTES,
+_Static_assert(sizeof(struct capture_reconcile_msg) == 40 + 2 * LIMIT_TOKEN_BYTES,
                "what was added to RECONCILE?");
 _Static_assert(sizeof(struct proxy_call_msg) == 32 + 3 * LIMIT_CALL_REFERENCE_BYTES,
                "what was added to CALL?");

@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     const struct connector_answer answer = {status, bytes, length, headers};
     struct connector_verdict verdict;
     memset(&verdict, 0xee, sizeof(verdict));
-    rows[row].connector->read(&step, &answer, &verdict);
+    rows[row].connector->read(&(struct connector_account){.mapping = NULL}, &step, &answer, &verdict);
     ASSERT((unsigned)verdict.outcome < GATEWAY_OUTCOMES && (unsigned)verdict.reason < REASON_COUNT &&
            (unsigned)verdict.order_state < ORDER_STATES);
     ASSERT(verdict.wait_ms >= -1 && verdict.wait_ms <= 3600000);

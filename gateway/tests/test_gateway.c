@@ -438,7 +438,8 @@ static void an_answer_that_cannot_be_parsed_for_want_of_memory_is_not_believed(v
     struct wipe_heap_usage before = wipe_heap_usage();
     for (long n = 0; n < 200 && verdict.outcome != GATEWAY_DONE; n++) {
         wipe_heap_fail_after(n);
-        connector_find("stripe")->read(&step, &answer, &verdict);
+        connector_find("stripe")->read(&(struct connector_account){.mapping = NULL}, &step, &answer,
+                                       &verdict);
         wipe_heap_fail_after(-1);
         assert_true(verdict.outcome == GATEWAY_DONE || verdict.reason == REASON_BAD_ANSWER);
         assert_int_equal(wipe_heap_usage().block_count, before.block_count);

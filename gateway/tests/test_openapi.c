@@ -224,7 +224,7 @@ static void build(const struct connector *connector, enum connector_operation op
     memset(request, 0, sizeof(*request));
     assert_int_equal(secret_new(&request->body, CONNECTOR_BODY_BYTES - 64), OK);
     assert_int_equal(connector->build(&account, &step, request, &verdict), OK);
-    assert_int_equal(connector->authorise((const uint8_t *)"sk_test_x", 9, request), OK);
+    assert_int_equal(connector->authorise(NULL, (const uint8_t *)"sk_test_x", 9, request), OK);
 }
 
 static void every_request_fits_the_vendors_own_description(void **state)

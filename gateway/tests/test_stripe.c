@@ -130,7 +130,7 @@ static const struct connector_verdict *hear(enum connector_operation operation, 
     const struct connector_answer answer = {status, (const uint8_t *)body, strlen(body), headers};
     step.card = NULL;
     memset(&verdict, 0xee, sizeof(verdict));
-    stripe_connector.read(&step, &answer, &verdict);
+    stripe_connector.read(&(struct connector_account){.mapping = NULL}, &step, &answer, &verdict);
     return &verdict;
 }
 
@@ -406,9 +406,10 @@ static void a_key_that_would_break_the_header_is_refused(void **state)
     struct connector_step step = make_step(CONNECTOR_STATUS);
     assert_int_equal(build(&step), OK);
     size_t before = request.header_length;
-    assert_int_equal(stripe_connector.authorise((const uint8_t *)"sk_a\nX: y", 9, &request), ERR_SYNTAX);
+    assert_int_equal(stripe_connector.authorise(NULL, (const uint8_t *)"sk_a\nX: y", 9, &request),
+                     ERR_SYNTAX);
     assert_int_equal(request.header_length, before);
-    assert_int_equal(stripe_connector.authorise((const uint8_t *)"sk_a", 4, &request), OK);
+    assert_int_equal(stripe_connector.authorise(NULL, (const uint8_t *)"sk_a", 4, &request), OK);
     assert_non_null(strstr(request.headers, "\nAuthorization: Bearer sk_a\n"));
 }
 
