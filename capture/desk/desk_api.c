@@ -1,4 +1,5 @@
 /* The API's handlers: who asks, may it, what is asked of the vault, what is answered. */
+#include "base/card_shape.h"
 #include "capture/desk/capture_request.h"
 #include "capture/desk/currency.h"
 #include "capture/desk/desk_priv.h"
@@ -299,7 +300,7 @@ static bool is_replay(const struct ask *ask, const uint8_t *hash)
     const char *key = ask->request->idempotency_key;
     if (!key[0])
         return false;
-    if (strlen(key) >= STORE_IDEMPOTENCY_KEY_MAX || desk_text_holds_card(key)) {
+    if (strlen(key) >= STORE_IDEMPOTENCY_KEY_MAX || card_shape_within(key)) {
         refuse(ask, 422, "idempotency_key_invalid",
                "Idempotency-Key: at most 127 characters, no card number");
         return true;

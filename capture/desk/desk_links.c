@@ -1,4 +1,5 @@
 /* The two links. The vault decides what a capture is; here it is checked, kept, and shown. */
+#include "base/card_shape.h"
 #include "capture/desk/desk_priv.h"
 #include "capture/desk/desk_view.h"
 
@@ -46,30 +47,6 @@ enum err desk_disk_result(struct desk *desk, enum err err)
     if (was_failing != desk->is_store_failing)
         desk_publish_service(desk);
     return err;
-}
-
-bool desk_text_holds_card(const char *text)
-{
-    unsigned digits[256];
-    size_t count = 0;
-    for (; *text && count < 256; text++) {
-        if (*text >= '0' && *text <= '9')
-            digits[count++] = (unsigned)(*text - '0');
-        else if (*text != ' ' && *text != '-' && *text != '.')
-            digits[count++] = 99; /* breaks a run */
-    }
-    for (size_t start = 0; start < count; start++) {
-        unsigned sum[2] = {0, 0}; /* for an even and an odd number of digits */
-        for (size_t n = 0; n < LIMIT_PAN_DIGITS && start + n < count && digits[start + n] < 10; n++) {
-            unsigned digit = digits[start + n];
-            unsigned doubled = digit * 2 > 9 ? digit * 2 - 9 : digit * 2;
-            sum[0] += n % 2 == 0 ? doubled : digit;
-            sum[1] += n % 2 == 0 ? digit : doubled;
-            if (n + 1 >= 13 && sum[(n + 1) % 2] % 10 == 0)
-                return true;
-        }
-    }
-    return false;
 }
 
 struct desk_capture *desk_capture_get(struct desk *desk, uint64_t id)
@@ -316,7 +293,7 @@ static bool reference_is_clean(const char *text)
         if (text[i] <= 0x20 || text[i] > 0x7e)
             return false;
     }
-    return !desk_text_holds_card(text);
+    return !card_shape_alone(text);
 }
 
 /* A result is kept even if the gateway's texts are not fit to be: they are left out then. */

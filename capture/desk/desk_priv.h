@@ -66,8 +66,6 @@ void desk_capture_end(struct desk *desk, struct desk_capture *capture, enum capt
                       enum capture_problem problem);
 /* Remembers and logs that the disk fails; returns err. */
 enum err desk_disk_result(struct desk *desk, enum err err);
-/* True when text holds 13 to 19 digits that pass the Luhn check, separators ignored. */
-bool desk_text_holds_card(const char *text);
 
 /* desk_events.c */
 MUST_USE enum err desk_events_open(struct desk *desk, struct http_connection *connection, uint64_t capture_id,

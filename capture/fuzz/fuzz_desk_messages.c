@@ -1,5 +1,6 @@
 /* What a vault or a proxy that was taken over can say: a list of [link, length, bytes] into the two ports of a desk
  * with an empty store. Whatever comes, the promises of the desk hold. */
+#include "base/card_shape.h"
 #include "capture/desk/desk_priv.h"
 
 #include <stdio.h>
@@ -66,8 +67,8 @@ static void check(const struct desk *desk)
             continue;
         ASSERT(capture->record.state < CAPTURE_STATES && capture->selected_field <= CARD_FIELD_NONE);
         ASSERT(memchr(capture->record.token, '\0', LIMIT_TOKEN_BYTES));
-        ASSERT(!desk_text_holds_card(capture->record.token));
-        ASSERT(!desk_text_holds_card(capture->record.order_ref));
+        ASSERT(!card_shape_alone(capture->record.token));
+        ASSERT(!card_shape_alone(capture->record.order_ref));
         /* Approved is what the disk says. */
         struct store_capture stored;
         if (capture->record.state == CAPTURE_APPROVED)

@@ -77,18 +77,6 @@ size_t card_length_longest(const struct card_range *range)
     return longest;
 }
 
-bool card_luhn_is_valid(const uint8_t *digits, size_t count)
-{
-    unsigned sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        unsigned digit = digits[count - 1 - i];
-        if (i % 2 == 1)
-            digit = digit > 4 ? 2 * digit - 9 : 2 * digit;
-        sum += digit;
-    }
-    return count > 0 && sum % 10 == 0;
-}
-
 size_t card_cvv_length(enum card_brand brand)
 {
     if (brand == BRAND_UNKNOWN)

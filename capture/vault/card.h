@@ -30,9 +30,6 @@ enum card_brand card_brand_find(const uint8_t *digits, size_t count);
 bool card_length_is_legal(const struct card_range *range, size_t count);
 size_t card_length_longest(const struct card_range *range);
 
-/* The check digit of ISO/IEC 7812-1 Annex B. False for count 0. */
-bool card_luhn_is_valid(const uint8_t *digits, size_t count);
-
 /* 0: not known yet (3 or 4). */
 size_t card_cvv_length(enum card_brand brand);
 

@@ -1,5 +1,6 @@
 #include "capture/vault/card_fields.h"
 
+#include "base/card_shape.h"
 #include "base/secret.h"
 #include "capture/vault/card.h"
 
@@ -77,7 +78,7 @@ static enum capture_problem number_check(const struct card_fields *fields)
     const uint8_t *digits = secret_bytes(fields->held[CARD_NUMBER]);
     size_t count = secret_length(fields->held[CARD_NUMBER]);
     const struct card_range *range = card_range_find(digits, count);
-    if (!card_length_is_legal(range, count) || !card_luhn_is_valid(digits, count))
+    if (!card_length_is_legal(range, count) || !card_shape_check_digit_fits(digits, count))
         return PROBLEM_NUMBER_INVALID;
     return fields->brands >> fields->brand & 1 ? PROBLEM_NONE : PROBLEM_BRAND_REFUSED;
 }
@@ -94,7 +95,7 @@ static void judge_number(struct card_fields *fields, bool is_ended)
     fields->views[CARD_NUMBER].key_max = (uint8_t)(!range                         ? 0
                                                    : count <= range->usual_length ? range->usual_length
                                                                                   : longest);
-    if (is_usual && range->is_patient && !card_luhn_is_valid(digits, count))
+    if (is_usual && range->is_patient && !card_shape_check_digit_fits(digits, count))
         is_usual = false;
     if (is_ended || is_usual || count == longest)
         conclude(fields, CARD_NUMBER, number_check(fields));

@@ -1,6 +1,6 @@
 #include "capture/vault/gateway_answer.h"
 
-#include "capture/vault/card.h"
+#include "base/card_shape.h"
 
 #include <string.h>
 
@@ -9,30 +9,16 @@ static bool is_name_character(char c)
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-#define PAN_DIGITS_MIN 13
-
-/* text: at least one digit. */
-static bool begins_like_a_card(const char *text)
-{
-    uint8_t digits[LIMIT_PAN_DIGITS];
-    for (size_t count = 0; count < LIMIT_PAN_DIGITS && text[count] >= '0' && text[count] <= '9'; count++) {
-        digits[count] = (uint8_t)(text[count] - '0');
-        if (count + 1 >= PAN_DIGITS_MIN && card_luhn_is_valid(digits, count + 1))
-            return true;
-    }
-    return false;
-}
-
 bool gateway_name_is_sane(const char *text)
 {
     size_t length = strnlen(text, LIMIT_TOKEN_BYTES);
     if (length == 0 || length == LIMIT_TOKEN_BYTES)
         return false;
     for (size_t i = 0; i < length; i++) {
-        if (!is_name_character(text[i]) || begins_like_a_card(text + i))
+        if (!is_name_character(text[i]))
             return false;
     }
-    return true;
+    return !card_shape_alone(text);
 }
 
 static bool names_another_order(const struct gateway_reply_msg *reply, const char *order_ref)

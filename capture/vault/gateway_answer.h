@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Terminated within LIMIT_TOKEN_BYTES, only [A-Za-z0-9_-], not empty, and no run of 13 to 19 digits with a right check
- * digit: that would be a card number. */
+/* Terminated within LIMIT_TOKEN_BYTES, only [A-Za-z0-9_-], not empty, and not of the shape of a card number. (The gateway
+ * role holds every name against the card itself.) */
 bool gateway_name_is_sane(const char *text);
 
 /* fields: the card while it is still held, NULL afterwards; a token that shows six digits of it is refused.
