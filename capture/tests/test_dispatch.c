@@ -122,6 +122,107 @@ static void reply_as(struct stage *stage, uint16_t request, enum gateway_outcome
                      OK);
 }
 
+/* From OPEN to the moment the card is with the gateway. */
+static void key_and_submit(struct stage *stage, enum capture_kind kind)
+{
+    assert_int_equal(stage_say_open_kind(stage, STAGE_CAPTURE, STAGE_CALL, kind), OK);
+    assert_int_equal(stage_say_armed(stage, STAGE_CAPTURE, STAGE_CALL, false, false), OK);
+    stage_keys(stage, STAGE_CARD "1228"
+                                 "123");
+    assert_int_equal(stage_say_submit(stage, STAGE_CAPTURE), OK);
+    stage_answer_store(stage);
+    assert_int_equal(stage_state(stage), PAYMENT_TOKENISING);
+}
+
+static void where_a_token_is_wanted_no_order_is_made(void **state)
+{
+    struct stage *stage = *state;
+    union stage_message m;
+    key_and_submit(stage, CAPTURE_KIND_TOKENISE);
+    reply_as(stage, GATEWAY_TOKENISE, GATEWAY_DONE, ORDER_NONE, "pm_kept");
+    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
+    assert_int_equal(m.store.kind, STORE_RESULT);
+    assert_int_equal(m.store.capture_kind, CAPTURE_KIND_TOKENISE);
+    assert_int_equal(m.store.state, CAPTURE_APPROVED);
+    assert_int_equal(m.store.amount_minor, 0);
+    assert_string_equal(m.store.token, "pm_kept");
+    assert_false(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_CREATE, &m));
+    assert_null(stage_capture(stage)->fields);
+    assert_int_equal(stage_say_stored(stage, STAGE_CAPTURE, 2, true), OK);
+    assert_int_equal(stage_state(stage), PAYMENT_APPROVED);
+}
+
+static void held_money_is_an_end_only_where_holding_was_asked_for(void **state)
+{
+    struct stage *stage = *state;
+    union stage_message m;
+    key_and_submit(stage, CAPTURE_KIND_AUTHORISE);
+    reply_as(stage, GATEWAY_TOKENISE, GATEWAY_DONE, ORDER_NONE, "pm_1");
+    assert_true(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_CREATE, &m));
+    assert_int_equal(m.order.is_authorise_only, 1);
+    reply_as(stage, GATEWAY_CREATE, GATEWAY_DONE, ORDER_OPEN, "");
+    stage_answer_store(stage);
+    assert_true(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_CONFIRM, &m));
+    assert_int_equal(m.step.is_authorise_only, 1);
+    reply_as(stage, GATEWAY_CONFIRM, GATEWAY_DONE, ORDER_AUTHORISED, "");
+    reply_as(stage, GATEWAY_STATUS, GATEWAY_DONE, ORDER_AUTHORISED, "");
+    assert_int_equal(stage_state(stage), PAYMENT_STORING_APPROVED);
+    /* A charge that is only held has not reached its end. */
+    struct stage other;
+    stage_open(&other, 0);
+    stage_reach(&other, PAYMENT_VERIFYING);
+    reply_as(&other, GATEWAY_STATUS, GATEWAY_DONE, ORDER_AUTHORISED, "");
+    assert_int_equal(stage_state(&other), PAYMENT_VERIFY_WAIT);
+    stage_close(&other);
+}
+
+static void a_payment_stays_at_the_gateway_that_has_the_token(void **state)
+{
+    struct stage *stage = *state;
+    union stage_message m;
+    key_and_submit(stage, CAPTURE_KIND_CHARGE);
+    assert_int_equal(stage_say_reply_of(stage, LIMIT_GATEWAYS, STAGE_CAPTURE, GATEWAY_TOKENISE, 1,
+                                        GATEWAY_DONE, ORDER_NONE, "pm_1", ""),
+                     ERR_RANGE);
+    assert_int_equal(stage_say_reply_of(stage, 1, STAGE_CAPTURE, GATEWAY_TOKENISE, 1, GATEWAY_DONE,
+                                        ORDER_NONE, "pm_1", ""),
+                     OK);
+    assert_true(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_CREATE, &m));
+    assert_int_equal(m.order.gateway_index, 1);
+    reply_as(stage, GATEWAY_CREATE, GATEWAY_DONE, ORDER_OPEN, "");
+    assert_true(stage_expect(stage, DISPATCH_DESK, CAPTURE_STORE, &m));
+    assert_int_equal(m.store.gateway_index, 1);
+    assert_int_equal(stage_say_stored(stage, STAGE_CAPTURE, 2, true), OK);
+    assert_true(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_CONFIRM, &m));
+    assert_int_equal(m.step.gateway_index, 1);
+    reply_as(stage, GATEWAY_CONFIRM, GATEWAY_DECLINED, ORDER_OPEN, "");
+    assert_true(stage_expect(stage, DISPATCH_GATEWAY, GATEWAY_ABANDON, &m));
+    assert_int_equal(m.step.gateway_index, 1);
+    reply_as(stage, GATEWAY_ABANDON, GATEWAY_DONE, ORDER_CANCELLED, "");
+    assert_int_equal(stage_capture(stage)->gateway_index, 0); /* the next card begins anew */
+}
+
+static void a_kind_that_is_none_and_money_for_a_token_are_refused(void **unused)
+{
+    (void)unused;
+    static const struct capture_open_msg rows[] = {
+        {.call_id = STAGE_CALL, .amount_minor = 4999, .currency = "USD", .kind = CAPTURE_KINDS},
+        {.call_id = STAGE_CALL, .amount_minor = 4999, .currency = "USD", .kind = CAPTURE_KIND_TOKENISE},
+        {.call_id = STAGE_CALL, .amount_minor = 0, .currency = "USD", .kind = CAPTURE_KIND_TOKENISE},
+        {.call_id = STAGE_CALL, .amount_minor = 0, .currency = "USD", .kind = CAPTURE_KIND_AUTHORISE},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct stage stage;
+        struct capture_open_msg open = rows[i];
+        stage_open(&stage, 0);
+        MSG_INIT(&open, CAPTURE_OPEN, STAGE_CAPTURE);
+        if (stage_say(&stage, DISPATCH_DESK, &open) != ERR_RANGE)
+            fail_msg("row %zu was taken", i);
+        assert_null(stage_capture(&stage));
+        stage_close(&stage);
+    }
+}
+
 static void a_decline_asks_for_another_card_up_to_the_limit(void **state)
 {
     struct stage *stage = *state;
@@ -917,6 +1018,10 @@ int main(void)
         TEST(a_cancel_of_an_unknown_capture_names_the_call),
         TEST(a_stray_cancel_cannot_lift_the_mask_of_a_live_capture),
         TEST(a_lost_capture_is_replaced_by_opening_again_on_its_call),
+        TEST(where_a_token_is_wanted_no_order_is_made),
+        TEST(held_money_is_an_end_only_where_holding_was_asked_for),
+        TEST(a_payment_stays_at_the_gateway_that_has_the_token),
+        cmocka_unit_test(a_kind_that_is_none_and_money_for_a_token_are_refused),
         cmocka_unit_test(an_open_intent_is_reconciled_by_asking),
         cmocka_unit_test(a_reconcile_with_a_token_that_is_none_is_refused),
         cmocka_unit_test(a_gateway_restart_repeats_what_may_be_repeated_and_asks_otherwise),

@@ -100,6 +100,8 @@ static unsigned ghost_hear(unsigned ghost, enum payment_state state, enum paymen
     case EVENT_STEP_FAILED:
         return is_confirm_state(state) ? ghost & ~(unsigned)(GHOST_MONEY_POSSIBLE | GHOST_CONFIRM_SENT)
                                        : ghost;
+    case EVENT_TOKEN_KEPT: /* what was asked for is there, and no money was */
+        return ghost | GHOST_PAID;
     case EVENT_STATUS_SUCCEEDED:
         return (ghost | GHOST_PAID) & ~(unsigned)(GHOST_MONEY_POSSIBLE | GHOST_ORDER_OPEN);
     case EVENT_STATUS_CANCELLED:
@@ -388,6 +390,11 @@ static const struct {
      {1ULL << PAYMENT_LOST, EVENT_CANCEL, PAYMENT_LOST_CANCELLED, 0, ACTION_STORE_RESULT | ACTION_DISARM}},
     {"an end that leaves the leg masked",
      {1ULL << PAYMENT_STORING_FAILED, EVENT_STORED, PAYMENT_FAILED, 0, 0}},
+    {"the card kept beside the token that was all that was wanted",
+     {1ULL << PAYMENT_TOKENISING, EVENT_TOKEN_KEPT, PAYMENT_STORING_APPROVED, 0, ACTION_STORE_RESULT}},
+    {"a token taken for a payment",
+     {1ULL << PAYMENT_TOKENISING, EVENT_TOKEN, PAYMENT_STORING_APPROVED, 0,
+      ACTION_WIPE_CARD | ACTION_STORE_RESULT}},
     {"another card asked of a caller who hung up",
      {1ULL << PAYMENT_CONFIRMING_GONE, EVENT_DECLINED, PAYMENT_COLLECTING, 0,
       ACTION_ABANDON | ACTION_NEXT_ATTEMPT}},

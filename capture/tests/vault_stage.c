@@ -111,11 +111,20 @@ enum err stage_say(struct stage *stage, enum dispatch_peer peer, const void *mes
     return msg_dispatch(dispatch_port(stage->dispatch, peer), message, header->length);
 }
 
-enum err stage_say_open(struct stage *stage, uint64_t capture, uint64_t call)
+enum err stage_say_open_kind(struct stage *stage, uint64_t capture, uint64_t call, enum capture_kind kind)
 {
-    struct capture_open_msg open = {.call_id = call, .amount_minor = 4999, .currency = "USD"};
+    struct capture_open_msg open = {.call_id = call, .kind = (uint8_t)kind};
+    if (kind != CAPTURE_KIND_TOKENISE) {
+        open.amount_minor = 4999;
+        strcpy(open.currency, "USD");
+    }
     MSG_INIT(&open, CAPTURE_OPEN, capture);
     return stage_say(stage, DISPATCH_DESK, &open);
+}
+
+enum err stage_say_open(struct stage *stage, uint64_t capture, uint64_t call)
+{
+    return stage_say_open_kind(stage, capture, call, CAPTURE_KIND_CHARGE);
 }
 
 enum err stage_say_armed(struct stage *stage, uint64_t capture, uint64_t call, bool is_resync,
@@ -189,7 +198,15 @@ enum err stage_say_reply(struct stage *stage, uint64_t capture, uint16_t request
                          enum gateway_outcome outcome, enum gateway_order_state order_state,
                          const char *token, const char *order_ref)
 {
+    return stage_say_reply_of(stage, 0, capture, request, attempt, outcome, order_state, token, order_ref);
+}
+
+enum err stage_say_reply_of(struct stage *stage, unsigned gateway_index, uint64_t capture, uint16_t request,
+                            uint32_t attempt, enum gateway_outcome outcome,
+                            enum gateway_order_state order_state, const char *token, const char *order_ref)
+{
     struct gateway_reply_msg reply = {.request_type = request,
+                                      .gateway_index = (uint8_t)gateway_index,
                                       .outcome = (uint8_t)outcome,
                                       .order_state = (uint8_t)order_state,
                                       .attempt = attempt};

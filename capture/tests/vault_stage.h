@@ -54,6 +54,8 @@ void stage_flush(struct stage *stage);
 enum err stage_say(struct stage *stage, enum dispatch_peer peer, const void *message);
 
 enum err stage_say_open(struct stage *stage, uint64_t capture, uint64_t call);
+/* amount 49.99 USD; nothing where a token is all that is wanted. */
+enum err stage_say_open_kind(struct stage *stage, uint64_t capture, uint64_t call, enum capture_kind kind);
 enum err stage_say_armed(struct stage *stage, uint64_t capture, uint64_t call, bool is_resync,
                          bool is_refused);
 enum err stage_say_gone(struct stage *stage, uint64_t capture, uint64_t call);
@@ -68,6 +70,10 @@ enum err stage_say_sync(struct stage *stage);
 enum err stage_say_reply(struct stage *stage, uint64_t capture, uint16_t request, uint32_t attempt,
                          enum gateway_outcome outcome, enum gateway_order_state order_state,
                          const char *token, const char *order_ref);
+/* The same from the second of the gateways. */
+enum err stage_say_reply_of(struct stage *stage, unsigned gateway_index, uint64_t capture, uint16_t request,
+                            uint32_t attempt, enum gateway_outcome outcome,
+                            enum gateway_order_state order_state, const char *token, const char *order_ref);
 
 /* Keys on the stage's one call, ordinals counted by the stage. */
 void stage_keys(struct stage *stage, const char *keys);

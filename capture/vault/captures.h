@@ -18,6 +18,8 @@ struct capture {
     uint8_t problem;        /* enum capture_problem */
     uint8_t gateway_reason; /* enum gateway_reason */
     uint32_t attempt;
+    uint8_t kind;          /* enum capture_kind */
+    uint8_t gateway_index; /* of this attempt, as the reply to TOKENISE said */
     int64_t amount_minor;
     char currency[4];
     char token[LIMIT_TOKEN_BYTES];

@@ -96,6 +96,8 @@ static void send_store(struct dispatch *dispatch, struct capture *capture, enum 
     store.problem = capture->problem;
     store.gateway_reason = capture->gateway_reason;
     store.brand = capture->brand;
+    store.gateway_index = capture->gateway_index;
+    store.capture_kind = capture->kind;
     memcpy(store.order_ref, capture->order_ref, sizeof(store.order_ref));
     enum err lost = msg_send(&dispatch->ports[DISPATCH_DESK], &store);
     (void)lost; /* sent again when the desk is back, or given up by the step's time-out */
@@ -172,6 +174,8 @@ static enum err send_create(struct dispatch *dispatch, struct capture *capture)
     order.amount_minor = capture->amount_minor;
     memcpy(order.currency, capture->currency, sizeof(order.currency));
     order.attempt = capture->attempt;
+    order.is_authorise_only = capture->kind == CAPTURE_KIND_AUTHORISE;
+    order.gateway_index = capture->gateway_index;
     memcpy(order.token, capture->token, sizeof(order.token));
     return msg_send(&dispatch->ports[DISPATCH_GATEWAY], &order);
 }
@@ -182,6 +186,8 @@ static enum err send_step(struct dispatch *dispatch, struct capture *capture, en
     memset(&step, 0, sizeof(step));
     MSG_INIT(&step, type, capture->id);
     step.attempt = capture->attempt;
+    step.is_authorise_only = capture->kind == CAPTURE_KIND_AUTHORISE;
+    step.gateway_index = capture->gateway_index;
     step.amount_minor = capture->amount_minor;
     memcpy(step.currency, capture->currency, sizeof(step.currency));
     if (type == GATEWAY_CONFIRM)
@@ -234,6 +240,7 @@ static void attempt_begin(struct capture *capture)
     memset(capture->views, 0, sizeof(capture->views));
     memset(capture->token, 0, sizeof(capture->token));
     memset(capture->order_ref, 0, sizeof(capture->order_ref));
+    capture->gateway_index = 0;
     card_fields_wipe(capture->fields);
 }
 
@@ -538,8 +545,10 @@ static enum err call_gone_h(void *owner, const void *message)
 
 /* --- messages of the desk --- */
 
-static bool is_money(int64_t amount_minor, const char currency[4])
+static bool is_money(enum capture_kind kind, int64_t amount_minor, const char currency[4])
 {
+    if (kind == CAPTURE_KIND_TOKENISE)
+        return amount_minor == 0 && currency[0] == 0;
     for (int i = 0; i < 3; i++) {
         if (currency[i] < 'A' || currency[i] > 'Z')
             return false;
@@ -572,7 +581,8 @@ static enum err open_h(void *owner, const void *message)
 {
     struct dispatch *dispatch = owner;
     const struct capture_open_msg *open = message;
-    if (open->header.subject == 0 || open->call_id == 0 || !is_money(open->amount_minor, open->currency))
+    if (open->header.subject == 0 || open->call_id == 0 || open->kind >= CAPTURE_KINDS ||
+        !is_money(open->kind, open->amount_minor, open->currency))
         return tell_refused(dispatch, open, PROBLEM_CALL_UNKNOWN, ERR_RANGE);
     if (dispatch->is_draining || !leg_is_free(dispatch, open->call_id))
         return tell_refused(dispatch, open, PROBLEM_CALL_UNKNOWN, ERR_REFUSED);
@@ -589,6 +599,7 @@ static enum err open_h(void *owner, const void *message)
     capture->fields = fields;
     capture->ordinal_next = 1;
     capture->store_number = dispatch->options.generation * 1000u;
+    capture->kind = open->kind;
     capture->amount_minor = open->amount_minor;
     memcpy(capture->currency, open->currency, sizeof(capture->currency));
     capture->session_at = mono_add_ms(dispatch->now, dispatch->options.session_s * 1000LL);
@@ -650,8 +661,10 @@ static enum err reconcile_h(void *owner, const void *message)
     struct dispatch *dispatch = owner;
     const struct capture_reconcile_msg *reconcile = message;
     bool has_order = reconcile->order_ref[0] != 0;
-    if (reconcile->header.subject == 0 || !is_money(reconcile->amount_minor, reconcile->currency) ||
-        reconcile->attempt < 1 || reconcile->attempt > LIMIT_PAYMENT_ATTEMPTS ||
+    if (reconcile->header.subject == 0 || reconcile->kind >= CAPTURE_KINDS ||
+        reconcile->gateway_index >= LIMIT_GATEWAYS ||
+        !is_money(reconcile->kind, reconcile->amount_minor, reconcile->currency) || reconcile->attempt < 1 ||
+        reconcile->attempt > LIMIT_PAYMENT_ATTEMPTS ||
         (has_order && !gateway_name_is_sane(reconcile->order_ref)) ||
         (reconcile->token[0] != 0 && !gateway_name_is_sane(reconcile->token)))
         return ERR_RANGE;
@@ -666,6 +679,8 @@ static enum err reconcile_h(void *owner, const void *message)
     if (!may_happen(capture, event))
         return ERR_ORDER;
     capture->attempt = reconcile->attempt;
+    capture->kind = reconcile->kind;
+    capture->gateway_index = reconcile->gateway_index;
     capture->amount_minor = reconcile->amount_minor;
     memcpy(capture->currency, reconcile->currency, sizeof(capture->currency));
     memcpy(capture->order_ref, reconcile->order_ref, sizeof(capture->order_ref));
@@ -691,8 +706,10 @@ static enum err sync_h(void *owner, const void *message)
 static void take_names(struct capture *capture, const struct gateway_reply_msg *reply,
                        enum payment_event event)
 {
-    if (event == EVENT_TOKEN)
+    if (event == EVENT_TOKEN || event == EVENT_TOKEN_KEPT) {
         memcpy(capture->token, reply->token, sizeof(capture->token));
+        capture->gateway_index = reply->gateway_index;
+    }
     if (event == EVENT_ORDER)
         memcpy(capture->order_ref, reply->order_ref, sizeof(capture->order_ref));
     /* Reconciled, and the desk did not have the token. */
@@ -713,7 +730,11 @@ static enum err reply_h(void *owner, const void *message)
     enum payment_event event;
     enum gateway_reason reason;
     bool is_last = capture->is_call_gone || capture->attempt >= dispatch->options.attempts_max;
-    enum err err = gateway_answer_read(reply, capture->fields, capture->order_ref, is_last, &event, &reason);
+    const struct gateway_question question = {.fields = capture->fields,
+                                              .order_ref = capture->order_ref,
+                                              .kind = capture->kind,
+                                              .is_last_attempt = is_last};
+    enum err err = gateway_answer_read(reply, &question, &event, &reason);
     if (err)
         return err;
     if (reason == REASON_BAD_ANSWER)

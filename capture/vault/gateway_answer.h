@@ -13,11 +13,17 @@
  * role holds every name against the card itself.) */
 bool gateway_name_is_sane(const char *text);
 
-/* fields: the card while it is still held, NULL afterwards; a token that shows six digits of it is refused.
- * order_ref: of the order asked about, "" before CREATE. *reason: what to show, may differ from the reply's.
- * ERR_RANGE: a value outside its enum; then the reply is refused. */
-MUST_USE enum err gateway_answer_read(const struct gateway_reply_msg *reply, const struct card_fields *fields,
-                                      const char *order_ref, bool is_last_attempt, enum payment_event *event,
+struct gateway_question {
+    const struct card_fields
+        *fields;            /* while held, NULL afterwards; a token that shows six digits of it is refused */
+    const char *order_ref;  /* of the order asked about, "" before CREATE */
+    enum capture_kind kind; /* whether held money, or a token alone, is what was wanted */
+    bool is_last_attempt;
+};
+
+/* *reason: what to show, may differ from the reply's. ERR_RANGE: a value outside its range; then the reply is refused. */
+MUST_USE enum err gateway_answer_read(const struct gateway_reply_msg *reply,
+                                      const struct gateway_question *question, enum payment_event *event,
                                       enum gateway_reason *reason);
 
 #endif

@@ -48,6 +48,7 @@ static const struct payment_rule rules[] = {
 
     /* The token. The card goes when the answer comes, whatever it says. */
     {S(TOKENISING), EVENT_TOKEN, PAYMENT_CREATING, KEEP, ACTION_WIPE_CARD | ACTION_CREATE},
+    {S(TOKENISING), EVENT_TOKEN_KEPT, PAYMENT_STORING_APPROVED, PROBLEM_NONE, ACTION_WIPE_CARD | ACTION_STORE_RESULT},
     {S(TOKENISING), EVENT_DECLINED, PAYMENT_COLLECTING, PROBLEM_DECLINED, ACTION_WIPE_CARD | ACTION_NEXT_ATTEMPT},
     {S(TOKENISING), EVENT_DECLINED_LAST, PAYMENT_STORING_DECLINED, PROBLEM_DECLINED, ACTION_WIPE_CARD | ACTION_STORE_RESULT},
     {S(TOKENISING), EVENT_STEP_FAILED, PAYMENT_STORING_FAILED, PROBLEM_GATEWAY, ACTION_WIPE_CARD | ACTION_STORE_RESULT},
@@ -307,6 +308,7 @@ const char *payment_event_name(enum payment_event event)
         [EVENT_PROXY_DOWN] = "proxy_down",
         [EVENT_PROXY_UP] = "proxy_up",
         [EVENT_TOKEN] = "token",
+        [EVENT_TOKEN_KEPT] = "token_kept",
         [EVENT_ORDER] = "order",
         [EVENT_CONFIRMED] = "confirmed",
         [EVENT_DECLINED] = "declined",

@@ -8,7 +8,7 @@
  *   - CONFIRM only after the intent and the order's name are durable, and once per attempt;
  *   - after CONFIRM any doubt is settled by asking: STATUS, or ABANDON of an order that says it is open; the machine
  *     never says "no money moved" on a guess;
- *   - APPROVED only by STATUS saying so (requirement S0-35);
+ *   - APPROVED only by STATUS saying so (requirement S0-35), or by a token where nothing but a token was asked for;
  *   - the card is wiped when TOKENISE was answered and on every way to an end;
  *   - the leg is masked from OPEN until the end. Mask on costs nothing, and a declined caller keys again. */
 #ifndef TONEGATE_CAPTURE_VAULT_PAYMENT_MACHINE_H
@@ -80,6 +80,7 @@ enum payment_event {
     EVENT_PROXY_UP,
     /* gateway: the answer to the step that is waited for */
     EVENT_TOKEN,
+    EVENT_TOKEN_KEPT, /* and a token is all that was asked for */
     EVENT_ORDER,
     EVENT_CONFIRMED, /* says the answer; STATUS decides */
     EVENT_DECLINED,  /* attempts are left */
