@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "capture/desk/currency.h"
+#include "capture/desk/desk_view.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -84,11 +85,25 @@ static enum err read_text(char *out, const json_t *value, const char *name, stru
     return OK;
 }
 
+static enum err read_kind(struct capture_request *request, const json_t *value, struct refusal refusal)
+{
+    const char *text = json_string_value(value);
+    for (unsigned kind = 0; text && kind < CAPTURE_KINDS; kind++) {
+        if (strcmp(text, desk_kind_name(kind)) != 0)
+            continue;
+        request->kind = (enum capture_kind)kind;
+        return OK;
+    }
+    return refuse(refusal, "kind_unknown", "kind must be charge, authorise or tokenise");
+}
+
 static enum err read_member(struct capture_request *request, const char *name, const json_t *value,
                             struct refusal refusal)
 {
     if (strcmp(name, "amount") == 0)
         return read_amount(request, value, refusal);
+    if (strcmp(name, "kind") == 0)
+        return read_kind(request, value, refusal);
     if (strcmp(name, "currency") == 0)
         return read_currency(request, value, refusal);
     if (strcmp(name, "call") == 0)
@@ -100,7 +115,7 @@ static enum err read_member(struct capture_request *request, const char *name, c
     /* The name is not repeated: it could be anything, also what must not be shown. */
     return refuse(
         refusal, "member_unknown",
-        "only call, reference, callee, amount and currency are known; card data is never sent here");
+        "only call, reference, callee, kind, amount and currency are known; card data is never sent here");
 }
 
 static enum err read_members(struct capture_request *request, json_t *object, struct refusal refusal)
@@ -113,9 +128,13 @@ static enum err read_members(struct capture_request *request, json_t *object, st
         if (err)
             return err;
     }
-    if (request->amount_minor == 0)
+    bool is_for_money = request->kind != CAPTURE_KIND_TOKENISE;
+    if (!is_for_money && (request->amount_minor != 0 || request->currency[0]))
+        return refuse(refusal, "amount_with_tokenise",
+                      "kind tokenise keeps the card for later: it takes no amount and no currency");
+    if (is_for_money && request->amount_minor == 0)
         return read_amount(request, NULL, refusal);
-    if (!request->currency[0])
+    if (is_for_money && !request->currency[0])
         return read_currency(request, NULL, refusal);
     int named = (request->call_id != 0) + (request->reference[0] != 0) + (request->callee[0] != 0);
     if (named != 1)

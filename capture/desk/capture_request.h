@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "capture/capture_msg.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +14,8 @@ struct capture_request {
     uint64_t call_id; /* 0: not given */
     char reference[LIMIT_CALL_REFERENCE_BYTES];
     char callee[LIMIT_CALL_REFERENCE_BYTES];
-    int64_t amount_minor;
+    enum capture_kind kind;
+    int64_t amount_minor; /* 0 and no currency: a token is all that is wanted */
     char currency[4];
 };
 

@@ -324,6 +324,7 @@ static void fill_record(const struct ask *ask, struct store_capture *record, con
     record->call_id = call->id;
     memcpy(record->reference, call->reference, sizeof(record->reference));
     memcpy(record->callee, call->callee, sizeof(record->callee));
+    record->kind = (uint8_t)wanted->kind;
     record->amount_minor = wanted->amount_minor;
     memcpy(record->currency, wanted->currency, sizeof(record->currency));
     snprintf(record->opened_by, sizeof(record->opened_by), "%s", ask->who);
@@ -360,7 +361,8 @@ static enum err keep_new(const struct ask *ask, const struct desk_capture *captu
 
 static enum err send_open(struct desk *desk, const struct store_capture *record)
 {
-    struct capture_open_msg message = {.call_id = record->call_id, .amount_minor = record->amount_minor};
+    struct capture_open_msg message = {
+        .call_id = record->call_id, .amount_minor = record->amount_minor, .kind = record->kind};
     MSG_INIT(&message, CAPTURE_OPEN, record->id);
     memcpy(message.currency, record->currency, sizeof(message.currency));
     return msg_send(&desk->vault, &message);

@@ -222,7 +222,10 @@ static void progress_take(struct desk *desk, struct desk_capture *capture,
 
 static void reconcile(struct desk *desk, const struct store_intent *intent)
 {
-    struct capture_reconcile_msg message = {.amount_minor = intent->amount_minor, .attempt = intent->attempt};
+    struct capture_reconcile_msg message = {.amount_minor = intent->amount_minor,
+                                            .attempt = intent->attempt,
+                                            .kind = intent->kind,
+                                            .gateway_index = intent->gateway_index};
     MSG_INIT(&message, CAPTURE_RECONCILE, intent->capture_id);
     memcpy(message.currency, intent->currency, sizeof(message.currency));
     memcpy(message.order_ref, intent->order_ref, sizeof(message.order_ref));
@@ -301,7 +304,8 @@ static enum err store_is_sane(struct capture_store_msg *message)
 {
     if (message->kind > STORE_RESULT || message->state >= CAPTURE_STATES ||
         message->problem >= PROBLEM_COUNT || message->gateway_reason >= REASON_COUNT ||
-        message->brand >= BRAND_COUNT || message->attempt == 0 || message->attempt > UINT8_MAX ||
+        message->brand >= BRAND_COUNT || message->capture_kind >= CAPTURE_KINDS ||
+        message->gateway_index >= LIMIT_GATEWAYS || message->attempt == 0 || message->attempt > UINT8_MAX ||
         !memchr(message->currency, '\0', sizeof(message->currency)))
         return ERR_RANGE;
     char *texts[] = {message->token, message->order_ref};
@@ -321,7 +325,8 @@ static enum err store_fits(const struct desk_capture *capture, const struct capt
 {
     if (!capture || message->kind == STORE_RESULT)
         return OK;
-    if (message->amount_minor == 0 ||
+    bool is_for_money = message->capture_kind != CAPTURE_KIND_TOKENISE;
+    if ((message->amount_minor == 0) == is_for_money || message->capture_kind != capture->record.kind ||
         !is_same_order(&capture->record, message->call_id, message->amount_minor, message->currency))
         return ERR_RANGE; /* not what the agent asked for */
     return OK;
@@ -351,6 +356,7 @@ static void store_take(struct desk_capture *capture, const struct capture_store_
 {
     if (message->order_ref[0])
         memcpy(capture->record.order_ref, message->order_ref, LIMIT_TOKEN_BYTES);
+    capture->record.gateway_index = message->gateway_index;
     if (message->kind != STORE_RESULT)
         return;
     memcpy(capture->record.token, message->token, LIMIT_TOKEN_BYTES);

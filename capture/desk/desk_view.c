@@ -90,6 +90,12 @@ const char *desk_brand_name(unsigned brand)
     return name_of(brand_names, BRAND_COUNT, brand);
 }
 
+const char *desk_kind_name(unsigned kind)
+{
+    static const char *const names[CAPTURE_KINDS] = {"charge", "authorise", "tokenise"};
+    return name_of(names, CAPTURE_KINDS, kind);
+}
+
 void desk_capture_id_text(uint64_t id, char *out)
 {
     memcpy(out, "cap_", 4);
@@ -153,11 +159,12 @@ json_t *desk_view_capture(const struct desk_capture *capture)
     const struct capture_field_view *fields = capture->fields;
     bool is_selected = capture->selected_field < CARD_FIELDS;
     return json_pack(
-        "{s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:s,s:s,s:s,s:{s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o}", "id",
-        capture_id_json(record->id), "call", call_id_json(record->call_id), "state",
-        desk_state_name(record->state), "amount", (json_int_t)record->amount_minor, "currency",
-        record->currency, "reference", text_json(record->reference), "callee", text_json(record->callee),
-        "attempt", record->attempt, "attempts_max", capture->attempts_max, "selected",
+        "{s:o,s:o,s:s,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:s,s:s,s:s,s:{s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o}",
+        "id", capture_id_json(record->id), "call", call_id_json(record->call_id), "state",
+        desk_state_name(record->state), "kind", desk_kind_name(record->kind), "amount",
+        (json_int_t)record->amount_minor, "currency", record->currency, "reference",
+        text_json(record->reference), "callee", text_json(record->callee), "attempt", record->attempt,
+        "attempts_max", capture->attempts_max, "selected",
         is_selected ? json_string(field_names[capture->selected_field]) : json_null(), "masked",
         capture->is_masked, "brand", desk_brand_name(record->brand), "problem",
         desk_problem_name(record->problem), "reason", desk_reason_name(record->gateway_reason), "fields",

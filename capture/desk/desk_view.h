@@ -16,6 +16,7 @@ const char *desk_state_name(unsigned state);
 const char *desk_problem_name(unsigned problem);
 const char *desk_reason_name(unsigned reason);
 const char *desk_brand_name(unsigned brand);
+const char *desk_kind_name(unsigned kind); /* enum capture_kind */
 
 json_t *desk_view_call(const struct desk_call *call, const struct desk_capture *capture);
 json_t *desk_view_capture(const struct desk_capture *capture);

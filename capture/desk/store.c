@@ -60,6 +60,8 @@ static const char *const schema =
     " attempt INTEGER NOT NULL,"
     " token TEXT NOT NULL,"
     " order_ref TEXT NOT NULL,"
+    " kind INTEGER NOT NULL DEFAULT 0,"
+    " gateway_index INTEGER NOT NULL DEFAULT 0,"
     " UNIQUE (opened_by, idempotency_key)) STRICT;"
     "CREATE INDEX captures_open ON captures (is_ended) WHERE is_ended = 0;"
     "CREATE TABLE intents ("
@@ -71,6 +73,7 @@ static const char *const schema =
     " order_ref TEXT NOT NULL DEFAULT '',"
     " token TEXT NOT NULL DEFAULT '',"
     " is_open INTEGER NOT NULL DEFAULT 1,"
+    " gateway_index INTEGER NOT NULL DEFAULT 0,"
     " PRIMARY KEY (capture_id, attempt)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX intents_open ON intents (is_open) WHERE is_open = 1;"
     "CREATE TABLE results ("
@@ -87,14 +90,14 @@ static const char *const schema =
 
 #define CAPTURE_COLUMNS                                                                                      \
     "id, call_id, reference, callee, amount_minor, currency, opened_by, created_ns, updated_ns, state, "     \
-    "problem, gateway_reason, brand, attempt, token, order_ref"
+    "problem, gateway_reason, brand, attempt, token, order_ref, kind, gateway_index"
 
 static const char *const statement_texts[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [CAPTURE_INSERT] = "INSERT INTO captures (" CAPTURE_COLUMNS ", idempotency_key, request_hash)"
-                       " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
+                       " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
     [CAPTURE_FIND] = "SELECT " CAPTURE_COLUMNS " FROM captures WHERE id = ?1",
     [CAPTURE_FIND_KEY] = "SELECT " CAPTURE_COLUMNS ", request_hash FROM captures"
                          " WHERE opened_by = ?1 AND idempotency_key = ?2",
@@ -105,16 +108,18 @@ static const char *const statement_texts[STATEMENTS] = {
     [CAPTURE_END] = "UPDATE captures SET state = ?2, problem = ?3, gateway_reason = ?4, attempt = ?5,"
                     " updated_ns = ?6, brand = ?7, is_ended = 1 WHERE id = ?1 AND is_ended = 0"
                     " AND NOT EXISTS (SELECT 1 FROM intents WHERE capture_id = ?1 AND is_open = 1)",
-    [CAPTURE_SET] = "UPDATE captures SET state = ?2, problem = ?3, gateway_reason = ?4, attempt = ?5,"
-                    " updated_ns = ?6, brand = ?7, is_ended = ?8, token = ?9, order_ref = ?10"
-                    " WHERE id = ?1 AND is_ended = 0",
+    [CAPTURE_SET] =
+        "UPDATE captures SET state = ?2, problem = ?3, gateway_reason = ?4, attempt = ?5,"
+        " updated_ns = ?6, brand = ?7, is_ended = ?8, token = ?9, order_ref = ?10, gateway_index = ?11"
+        " WHERE id = ?1 AND is_ended = 0",
     [CAPTURE_PLACE] = "SELECT number, is_ended FROM captures WHERE id = ?1",
     [RESULT_FIND] = "SELECT 1 FROM results WHERE capture_id = ?1 AND attempt = ?2 AND state = ?3"
                     " AND problem = ?4 AND gateway_reason = ?5 AND brand = ?6 AND token = ?7"
                     " AND order_ref = ?8",
     [INTENT_INSERT] = "INSERT INTO intents (capture_id, attempt, amount_minor, currency, created_ns)"
                       " VALUES (?1,?2,?3,?4,?5) ON CONFLICT (capture_id, attempt) DO NOTHING",
-    [INTENT_ORDER] = "UPDATE intents SET order_ref = ?3, token = ?4 WHERE capture_id = ?1 AND attempt = ?2",
+    [INTENT_ORDER] = "UPDATE intents SET order_ref = ?3, token = ?4, gateway_index = ?5 WHERE capture_id = "
+                     "?1 AND attempt = ?2",
     [RESULT_INSERT] = "INSERT INTO results (capture_id, attempt, state, problem, gateway_reason, brand,"
                       " token, order_ref, created_ns) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)"
                       " ON CONFLICT (capture_id, attempt) DO UPDATE SET state = excluded.state,"
@@ -123,10 +128,13 @@ static const char *const statement_texts[STATEMENTS] = {
                       " WHERE state = ?10", /* not known yet: no end */
     [INTENT_CLOSE] = "UPDATE intents SET is_open = 0 WHERE capture_id = ?1 AND attempt <= ?2 AND is_open = 1",
     /* An attempt ends before the next begins, so only the newest can be in doubt. */
-    [INTENT_LIST_OPEN] = "SELECT capture_id, attempt, amount_minor, currency, order_ref, token FROM intents"
-                         " WHERE is_open = 1 AND attempt = (SELECT max(attempt) FROM intents AS newer"
-                         " WHERE newer.capture_id = intents.capture_id)"
-                         " AND (?2 = 0 OR capture_id = ?2) ORDER BY created_ns LIMIT ?1",
+    [INTENT_LIST_OPEN] =
+        "SELECT capture_id, intents.attempt, intents.amount_minor, intents.currency, intents.order_ref, "
+        "intents.token,"
+        " intents.gateway_index, captures.kind FROM intents JOIN captures ON captures.id = capture_id"
+        " WHERE is_open = 1 AND intents.attempt = (SELECT max(attempt) FROM intents AS newer"
+        " WHERE newer.capture_id = intents.capture_id)"
+        " AND (?2 = 0 OR capture_id = ?2) ORDER BY intents.created_ns LIMIT ?1",
 };
 
 /* What SQLite says, once a second at most: a constant text and its code, nothing of the statement. */
@@ -181,17 +189,24 @@ static enum err schema_create(struct store *store)
     return err;
 }
 
+/* What each version added to the one before: [n] leads from n to n + 1. */
+static const char *const schema_steps[STORE_SCHEMA_VERSION] = {
+    [1] = "ALTER TABLE intents ADD COLUMN token TEXT NOT NULL DEFAULT ''; PRAGMA user_version = 2",
+    [2] = "ALTER TABLE captures ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE captures ADD COLUMN gateway_index INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE intents ADD COLUMN gateway_index INTEGER NOT NULL DEFAULT 0; PRAGMA user_version = 3",
+};
+
 /* All of it or nothing; the file of a desk that dies here is migrated by the next. */
-static enum err schema_from_1(struct store *store)
+static enum err schema_migrate(struct store *store, int64_t from)
 {
     enum err err = run(store, "BEGIN IMMEDIATE");
-    if (!err)
-        err = run(store, "ALTER TABLE intents ADD COLUMN token TEXT NOT NULL DEFAULT '';"
-                         "PRAGMA user_version = 2");
+    for (int64_t version = from; version < STORE_SCHEMA_VERSION && !err; version++)
+        err = run(store, schema_steps[version]);
     if (!err)
         err = run(store, "COMMIT");
     if (!err)
-        log_event(LOG_INFO, "the database was brought to this version's form", LOG_COUNT("from", 1));
+        log_event(LOG_INFO, "the database was brought to this version's form", LOG_COUNT("from", from));
     return err;
 }
 
@@ -211,8 +226,8 @@ static enum err schema_check(struct store *store)
         return schema_create(store);
     if (application != APPLICATION_ID)
         return ERR_STORE;
-    if (version == 1)
-        return schema_from_1(store);
+    if (version >= 1 && version < STORE_SCHEMA_VERSION)
+        return schema_migrate(store, version);
     return version == STORE_SCHEMA_VERSION ? OK : ERR_VERSION;
 }
 
@@ -310,6 +325,8 @@ static void capture_read(sqlite3_stmt *row, struct store_capture *capture)
     capture->attempt = (uint8_t)sqlite3_column_int(row, 13);
     column_text(row, 14, capture->token, sizeof(capture->token));
     column_text(row, 15, capture->order_ref, sizeof(capture->order_ref));
+    capture->kind = (uint8_t)sqlite3_column_int(row, 16);
+    capture->gateway_index = (uint8_t)sqlite3_column_int(row, 17);
 }
 
 enum err store_capture_insert(struct store *store, const struct store_capture *capture,
@@ -332,9 +349,11 @@ enum err store_capture_insert(struct store *store, const struct store_capture *c
     sqlite3_bind_int(insert, 14, capture->attempt);
     bind_text(insert, 15, capture->token);
     bind_text(insert, 16, capture->order_ref);
+    sqlite3_bind_int(insert, 17, capture->kind);
+    sqlite3_bind_int(insert, 18, capture->gateway_index);
     if (idempotency_key[0]) {
-        bind_text(insert, 17, idempotency_key);
-        sqlite3_bind_blob(insert, 18, request_hash, STORE_REQUEST_HASH_BYTES, SQLITE_STATIC);
+        bind_text(insert, 19, idempotency_key);
+        sqlite3_bind_blob(insert, 20, request_hash, STORE_REQUEST_HASH_BYTES, SQLITE_STATIC);
     }
     return execute(store, insert, NULL);
 }
@@ -370,9 +389,9 @@ enum err store_capture_find_key(struct store *store, const char *opened_by, cons
     int code = step(select);
     if (code == SQLITE_DONE)
         err = ERR_NOT_FOUND;
-    if (code == SQLITE_ROW && sqlite3_column_bytes(select, 16) == STORE_REQUEST_HASH_BYTES) {
+    if (code == SQLITE_ROW && sqlite3_column_bytes(select, 18) == STORE_REQUEST_HASH_BYTES) {
         capture_read(select, capture);
-        memcpy(request_hash, sqlite3_column_blob(select, 16), STORE_REQUEST_HASH_BYTES);
+        memcpy(request_hash, sqlite3_column_blob(select, 18), STORE_REQUEST_HASH_BYTES);
         err = OK;
     }
     sqlite3_reset(select);
@@ -461,6 +480,7 @@ static enum err record_order(struct store *store, const struct capture_store_msg
     sqlite3_bind_int64(update, 2, message->attempt);
     bind_text(update, 3, message->order_ref);
     bind_text(update, 4, message->token);
+    sqlite3_bind_int(update, 5, message->gateway_index);
     enum err err = execute(store, update, &changed);
     return !err && changed == 0 ? ERR_ORDER : err;
 }
@@ -484,6 +504,7 @@ static enum err set_capture(struct store *store, const struct capture_store_msg 
     sqlite3_bind_int(update, 8, capture_state_is_end(message->state));
     bind_text(update, 9, message->token);
     bind_text(update, 10, message->order_ref);
+    sqlite3_bind_int(update, 11, message->gateway_index);
     return execute(store, update, NULL);
 }
 
@@ -537,6 +558,8 @@ static enum err insert_unknown(struct store *store, const struct capture_store_m
 {
     struct store_capture capture = {.id = message->header.subject,
                                     .call_id = message->call_id,
+                                    .kind = message->capture_kind,
+                                    .gateway_index = message->gateway_index,
                                     .amount_minor = message->amount_minor,
                                     .created_at = at,
                                     .updated_at = at,
@@ -597,6 +620,8 @@ static enum err intents_read(struct store *store, uint64_t capture_id, struct st
         column_text(select, 3, intent->currency, sizeof(intent->currency));
         column_text(select, 4, intent->order_ref, sizeof(intent->order_ref));
         column_text(select, 5, intent->token, sizeof(intent->token));
+        intent->gateway_index = (uint8_t)sqlite3_column_int(select, 6);
+        intent->kind = (uint8_t)sqlite3_column_int(select, 7);
     }
     sqlite3_reset(select);
     return code == SQLITE_DONE || code == SQLITE_ROW ? OK : told(store);

@@ -16,13 +16,15 @@
 
 struct store;
 
-#define STORE_SCHEMA_VERSION      2 /* 1: intents had no token; migrated when opened */
+#define STORE_SCHEMA_VERSION      3 /* 1: intents had no token; 2: no kind, no gateway; migrated when opened */
 #define STORE_REQUEST_HASH_BYTES  32
 #define STORE_IDEMPOTENCY_KEY_MAX 128 /* with its end */
 
 struct store_capture {
     uint64_t id;
     uint64_t call_id;
+    uint8_t kind;          /* enum capture_kind */
+    uint8_t gateway_index; /* that has the payment, once there is one */
     char reference[LIMIT_CALL_REFERENCE_BYTES];
     char callee[LIMIT_CALL_REFERENCE_BYTES];
     int64_t amount_minor;
@@ -42,6 +44,8 @@ struct store_capture {
 struct store_intent {
     uint64_t capture_id;
     uint32_t attempt;
+    uint8_t kind;          /* enum capture_kind */
+    uint8_t gateway_index; /* came with the order */
     int64_t amount_minor;
     char currency[4];
     char order_ref[LIMIT_TOKEN_BYTES];

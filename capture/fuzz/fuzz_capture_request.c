@@ -9,8 +9,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 static void check_accepted(const struct capture_request *request)
 {
-    ASSERT(request->amount_minor >= 1 && request->amount_minor <= LIMIT_AMOUNT_MINOR);
-    ASSERT(currency_find(request->currency) != NULL);
+    bool is_for_money = request->kind != CAPTURE_KIND_TOKENISE;
+    ASSERT((unsigned)request->kind < CAPTURE_KINDS && request->amount_minor <= LIMIT_AMOUNT_MINOR);
+    ASSERT(is_for_money == (request->amount_minor >= 1));
+    ASSERT(is_for_money == (currency_find(request->currency) != NULL));
     ASSERT((request->call_id != 0) + (request->reference[0] != 0) + (request->callee[0] != 0) == 1);
     ASSERT(memchr(request->reference, '\0', sizeof(request->reference)));
     ASSERT(memchr(request->callee, '\0', sizeof(request->callee)));

@@ -229,6 +229,14 @@ static void what_is_wrong_with_an_order_is_said_clearly(void **state)
         {"{\"callee\":\"1\",\"reference\":\"2\",\"amount\":1234,\"currency\":\"EUR\"}", "call_missing", 422},
         {"{\"callee\":\"1\",\"pan\":\"4111111111111111\",\"amount\":1,\"currency\":\"EUR\"}",
          "member_unknown", 422},
+        {"{\"call\":\"" CALL_ID "\",\"kind\":\"refund\",\"amount\":1,\"currency\":\"EUR\"}",
+         "kind_unknown", 422},
+        {"{\"call\":\"" CALL_ID "\",\"kind\":0,\"amount\":1,\"currency\":\"EUR\"}", "kind_unknown", 422},
+        {"{\"call\":\"" CALL_ID "\",\"kind\":\"authorise\"}", "amount_missing", 422},
+        {"{\"call\":\"" CALL_ID "\",\"kind\":\"tokenise\",\"amount\":1,\"currency\":\"EUR\"}",
+         "amount_with_tokenise", 422},
+        {"{\"call\":\"" CALL_ID "\",\"currency\":\"EUR\",\"kind\":\"tokenise\"}",
+         "amount_with_tokenise", 422},
         {"{\"amount\":1,\"amount\":2}", "body_not_json", 400},
         {"[]", "body_not_json", 400},
         {"{", "body_not_json", 400},
@@ -243,6 +251,40 @@ static void what_is_wrong_with_an_order_is_said_clearly(void **state)
         assert_null(strstr(reply.body, "4111"));
         harness_reply_free(&reply);
     }
+}
+
+static void a_card_can_be_kept_without_a_payment(void **state)
+{
+    struct harness *harness = *state;
+    struct harness_reply reply;
+    struct capture_open_msg open;
+    say_call(harness);
+    harness_http(harness, "POST", "/v1/captures", NULL, "{\"call\":\"" CALL_ID "\",\"kind\":\"tokenise\"}",
+                 &reply);
+    assert_int_equal(reply.status, 201);
+    assert_string_equal(text_of(reply.json, "kind"), "tokenise");
+    assert_int_equal(json_integer_value(json_object_get(reply.json, "amount")), 0);
+    char id[24];
+    snprintf(id, sizeof(id), "%s", text_of(reply.json, "id"));
+    harness_reply_free(&reply);
+    assert_true(harness_receive(harness->vault_fd, CAPTURE_OPEN, &open, sizeof(open)));
+    assert_int_equal(open.kind, CAPTURE_KIND_TOKENISE);
+    struct capture_store_msg store = harness_store(&open, STORE_INTENT, 1);
+    assert_false(store_is_durable(harness, &store)); /* says charge, and was opened to tokenise */
+    store.capture_kind = CAPTURE_KIND_TOKENISE;
+    store.store_number = 2;
+    assert_true(store_is_durable(harness, &store));
+    store = harness_store(&open, STORE_RESULT, 3);
+    store.capture_kind = CAPTURE_KIND_TOKENISE;
+    store.state = CAPTURE_APPROVED;
+    strcpy(store.token, "pm_kept");
+    assert_true(store_is_durable(harness, &store));
+    struct capture_progress_msg progress = harness_progress(&open, CAPTURE_APPROVED);
+    harness_send(harness->vault_fd, &progress);
+    json_t *capture = wait_state(harness, id, "approved");
+    assert_string_equal(text_of(capture, "token"), "pm_kept");
+    assert_true(json_is_null(json_object_get(capture, "payment_ref")));
+    json_decref(capture);
 }
 
 static void a_call_is_found_by_id_reference_and_callee(void **state)
@@ -933,6 +975,7 @@ int main(void)
         WITH_DESK(a_body_too_long_is_413_and_the_connection_ends),
         WITH_DESK(a_wrong_token_is_401_and_the_eleventh_429_even_with_the_right_one),
         WITH_DESK(what_is_wrong_with_an_order_is_said_clearly),
+        WITH_DESK(a_card_can_be_kept_without_a_payment),
         WITH_DESK(a_call_is_found_by_id_reference_and_callee),
         WITH_DESK(a_payment_goes_through_and_is_shown_only_once_durable),
         WITH_DESK(an_intent_of_another_amount_is_not_durable),

@@ -158,17 +158,46 @@ static void a_file_of_the_first_schema_is_migrated_and_a_newer_one_refused(void 
     insert(store, CAPTURE, "");
     assert_int_equal(keep(store, CAPTURE, STORE_INTENT, 1, 0), OK);
     store_close(store);
-    sql("ALTER TABLE intents DROP COLUMN token; PRAGMA user_version = 1");
+    sql("ALTER TABLE captures DROP COLUMN kind; ALTER TABLE captures DROP COLUMN gateway_index;"
+        "ALTER TABLE intents DROP COLUMN gateway_index; ALTER TABLE intents DROP COLUMN token;"
+        "PRAGMA user_version = 1");
     store = open_store(NULL);
     assert_int_equal(open_intents(store, &intent), 1);
     assert_string_equal(intent.token, "");
+    assert_int_equal(intent.kind, CAPTURE_KIND_CHARGE);
     assert_int_equal(keep(store, CAPTURE, STORE_ORDER, 1, 0), OK);
     assert_int_equal(open_intents(store, &intent), 1);
     assert_string_equal(intent.token, "pm_9");
     store_close(store);
-    sql("PRAGMA user_version = 3");
+    sql("PRAGMA user_version = 4");
     store = NULL;
     assert_int_equal(store_open(&store, path, NULL), ERR_VERSION);
+}
+
+static void kind_and_gateway_are_kept_for_whoever_asks_later(void **state)
+{
+    struct store_intent intent;
+    struct store_capture capture = {.id = CAPTURE, .call_id = 7, .kind = CAPTURE_KIND_AUTHORISE, .attempt = 1};
+    (void)state;
+    struct store *store = open_store(NULL);
+    assert_int_equal(store_capture_insert(store, &capture, "", NULL), OK);
+    assert_int_equal(keep(store, CAPTURE, STORE_INTENT, 1, 0), OK);
+    struct capture_store_msg order = {.attempt = 1, .kind = STORE_ORDER, .gateway_index = 1};
+    MSG_INIT(&order, CAPTURE_STORE, CAPTURE);
+    assert_int_equal(store_record(store, &order, wall_now()), OK);
+    assert_int_equal(open_intents(store, &intent), 1);
+    assert_int_equal(intent.kind, CAPTURE_KIND_AUTHORISE);
+    assert_int_equal(intent.gateway_index, 1);
+    struct capture_store_msg result = {
+        .attempt = 1, .kind = STORE_RESULT, .state = CAPTURE_APPROVED, .gateway_index = 1};
+    MSG_INIT(&result, CAPTURE_STORE, CAPTURE);
+    assert_int_equal(store_record(store, &result, wall_now()), OK);
+    store_close(store);
+    store = open_store(NULL);
+    assert_int_equal(store_capture_find(store, CAPTURE, &capture), OK);
+    assert_int_equal(capture.kind, CAPTURE_KIND_AUTHORISE);
+    assert_int_equal(capture.gateway_index, 1);
+    store_close(store);
 }
 
 static void no_intent_after_an_end(void **state)
@@ -405,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_kept_is_there_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_of_the_first_schema_is_migrated_and_a_newer_one_refused, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(kind_and_gateway_are_kept_for_whoever_asks_later, setup, teardown),
         cmocka_unit_test_setup_teardown(no_intent_after_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stored_end_is_final, setup, teardown),
         cmocka_unit_test_setup_teardown(money_in_doubt_is_not_ended_without_a_result, setup, teardown),

@@ -3,6 +3,7 @@
 'use strict';
 
 (() => {
+  const KINDS = ['charge', 'authorise', 'tokenise'];
   const FIELDS = ['number', 'expiry', 'cvv'];
   const ENDS = ['approved', 'declined', 'cancelled', 'failed'];
   const STEP_OF = {
@@ -97,6 +98,11 @@
     const digits = String(minor).padStart(exponent + 1, '0');
     const whole = digits.slice(0, digits.length - exponent);
     return currency + ' ' + (exponent ? whole + '.' + digits.slice(-exponent) : whole);
+  }
+
+  /* Where the card is only kept there is no amount. */
+  function moneyText(capture) {
+    return capture.kind === 'tokenise' ? t('noAmount') : amountText(capture.amount, capture.currency);
   }
 
   function amountExample(exponent) {
@@ -435,7 +441,7 @@
   function drawRecent() {
     $('recent-none').hidden = state.recent.length > 0;
     $('recent').replaceChildren(...state.recent.map(capture => el('li', {},
-      el('span', { class: 'money', text: amountText(capture.amount, capture.currency) }),
+      el('span', { class: 'money', text: moneyText(capture) }),
       el('span', { class: 'sub', text: clock(capture.updated_at) + (capture.reference ? ' · ' + capture.reference : '') }),
       el('span', { class: 'badge ' + capture.state, text: t('state_' + capture.state) }))));
   }
@@ -469,11 +475,12 @@
   function opener() {
     let key = '';
     let order = '';
-    return async (callId, amount, currency) => {
-      const wanted = JSON.stringify([callId, amount, currency]);
+    return async (callId, kind, amount, currency) => {
+      const money = kind === 'tokenise' ? {} : { amount, currency };
+      const wanted = JSON.stringify([callId, kind, money]);
       if (wanted !== order) { order = wanted; key = newKey(); }
       try {
-        takeCapture(await ask('POST', '/v1/captures', { call: callId, amount, currency }, { 'Idempotency-Key': key }));
+        takeCapture(await ask('POST', '/v1/captures', { call: callId, kind, ...money }, { 'Idempotency-Key': key }));
       } catch (refusal) {
         if (refusal.status) key = newKey(); /* it was answered: the next try is a new one */
         throw refusal;
@@ -490,16 +497,18 @@
     const amount = el('input', { id: 'amount', inputmode: 'decimal', autocomplete: 'off', maxlength: 12, 'aria-describedby': 'amount-error' });
     const currency = el('select', { id: 'currency' }, ...Object.keys(state.currencies).map(code => el('option', { value: code, text: code })));
     currency.value = localStorage.getItem(CURRENCY_KEY) in state.currencies ? localStorage.getItem(CURRENCY_KEY) : 'EUR';
+    const kind = el('select', { id: 'kind' }, ...KINDS.map(name => el('option', { value: name, text: t('kind_' + name) })));
     const button = el('button', { class: 'primary', type: 'submit', text: t('start') });
     const hint = () => { amount.placeholder = amountExample(exponentOf(currency.value)); };
     const clear = () => { setText(error, ''); amount.removeAttribute('aria-invalid'); };
     currency.addEventListener('change', () => { localStorage.setItem(CURRENCY_KEY, currency.value); hint(); clear(); });
     amount.addEventListener('input', clear);
+    kind.addEventListener('change', () => { pair.hidden = kind.value === 'tokenise'; clear(); });
     hint();
 
     async function submit(event) {
       event.preventDefault();
-      const read = amountRead(amount.value, currency.value);
+      const read = kind.value === 'tokenise' ? {} : amountRead(amount.value, currency.value);
       if (read.error) {
         setText(error, read.error);
         amount.setAttribute('aria-invalid', 'true');
@@ -508,18 +517,19 @@
       }
       button.disabled = true;
       try {
-        await open(call.id, read.minor, currency.value);
+        await open(call.id, kind.value, read.minor, currency.value);
       } catch (refusal) {
         setText(error, refusalText(refusal));
       }
       button.disabled = false;
     }
 
+    const pair = el('div', { class: 'pair' },
+      el('div', {}, el('label', { for: 'amount', text: t('amount') }), amount),
+      el('div', {}, el('label', { for: 'currency', text: t('currency') }), currency));
     const form = el('form', { class: 'card start', autocomplete: 'off', onsubmit: submit, novalidate: true },
       el('div', {}, el('h2', { class: 'large', text: t('startTitle') }), el('p', { class: 'soft', text: t('startText') })),
-      el('div', { class: 'pair' },
-        el('div', {}, el('label', { for: 'amount', text: t('amount') }), amount),
-        el('div', {}, el('label', { for: 'currency', text: t('currency') }), currency)),
+      el('div', {}, el('label', { for: 'kind', text: t('kind') }), kind), pair,
       error, el('div', { class: 'actions' }, button));
     const title = el('h1');
     const node = el('div', { class: 'stack' },
@@ -644,12 +654,17 @@
     };
   }
 
+  /* The text's name for this kind of capture; a charge has the plain one. */
+  function ofKind(name, capture) {
+    return capture.kind === 'charge' ? name : name + '_' + capture.kind;
+  }
+
   function captureHead(capture, titleText) {
     const time = el('dd');
     const attempt = el('dd');
     const title = el('h1', {}, el('small', { text: capture.reference || (capture.callee ? t('callNoReference', { callee: capture.callee }) : '') }), el('span'));
     const attemptFact = el('div', {}, el('dt', { text: t('attempt') }), attempt);
-    const list = facts([['amountHead', el('dd', { text: amountText(capture.amount, capture.currency) }), 'big'], ['elapsed', time]]);
+    const list = facts([['amountHead', el('dd', { text: moneyText(capture) }), 'big'], ['elapsed', time]]);
     list.append(attemptFact);
     return {
       node: el('div', { class: 'head' }, title, list),
@@ -686,7 +701,7 @@
     const mask = maskPart();
     const warning = el('p', { class: 'warning' });
     const parts = FIELDS.map(name => [name, fieldPart(name, capture, act)]);
-    const submit = el('button', { class: 'primary', type: 'button', text: t('submit', { amount: amountText(capture.amount, capture.currency) }), onclick: pay });
+    const submit = el('button', { class: 'primary', type: 'button', text: t(ofKind('submit', capture), { amount: moneyText(capture) }), onclick: pay });
     const cancel = el('button', { class: 'danger', type: 'button', text: t('cancel'), onclick: () => act('cancel') });
     const wait = el('span', { class: 'soft', text: t('notReady') });
     let isPaying = false;
@@ -780,12 +795,12 @@
     if (capture.payment_ref) rowsOf.push(...copyRow('paymentRef', capture.payment_ref));
     const why = ['approved', 'lost', 'unknown'].includes(kind) ? '' : problemText(capture);
     const card = el('div', { class: 'card result ' + kind }, icon(ICONS[RESULT_ICON[kind]]),
-      el('div', {}, el('p', { text: t(kind + 'Text', { amount: amountText(capture.amount, capture.currency) }) }), why ? el('p', { class: 'soft', text: why }) : null),
+      el('div', {}, el('p', { text: t(kind === 'approved' ? ofKind('approvedText', capture) : kind + 'Text', { amount: moneyText(capture) }) }), why ? el('p', { class: 'soft', text: why }) : null),
       rowsOf.length ? el('dl', { class: 'rows' }, ...rowsOf) : null);
     const buttons = [];
     if (kind === 'lost') {
       buttons.push(el('button', { class: 'primary', type: 'button', text: t('again'), onclick: () =>
-        open(capture.call, capture.amount, capture.currency).catch(refusal => setText(error, refusalText(refusal))) }));
+        open(capture.call, capture.kind, capture.amount, capture.currency).catch(refusal => setText(error, refusalText(refusal))) }));
     }
     const letGo = el('button', { class: 'danger', type: 'button', text: t(kind === 'unknown' ? 'letGo' : 'unmask'), onclick: () => act('cancel') });
     buttons.push(letGo);

@@ -29,7 +29,8 @@ const TEXTS = {
 
     startTitle: 'Take a card payment',
     startText: 'From the start on, the caller’s tones are hidden from you and from the recording. You keep talking as usual.',
-    amount: 'Amount', currency: 'Currency', start: 'Mask and start',
+    kind: 'What for', kind_charge: 'Take the money now', kind_authorise: 'Hold the money, take it later', kind_tokenise: 'Keep the card, no payment',
+    amount: 'Amount', currency: 'Currency', start: 'Mask and start', noAmount: 'no payment',
     amountEmpty: 'Enter the amount.',
     amountForm: 'Enter an amount such as {example}, without spaces or thousands separators.',
     amountDecimals: '{currency} has {count} decimals at most.',
@@ -54,7 +55,7 @@ const TEXTS = {
     selectLabel: 'Key now: {field}', resetLabel: 'Clear: {field}',
     month: 'MM', year: 'YY',
 
-    submit: 'Take {amount}', cancel: 'Cancel', again: 'Start again', unmask: 'Cancel and unmask', letGo: 'Unmask the caller', done: 'Done',
+    submit: 'Take {amount}', submit_authorise: 'Hold {amount}', submit_tokenise: 'Keep the card', cancel: 'Cancel', again: 'Start again', unmask: 'Cancel and unmask', letGo: 'Unmask the caller', done: 'Done',
     newPayment: 'New payment',
     notReady: 'All three fields must be complete and valid.',
     elapsed: 'Time', attempt: 'Attempt', attemptOf: '{attempt} of {max}', reference: 'Reference', callee: 'Line', amountHead: 'Amount',
@@ -64,6 +65,8 @@ const TEXTS = {
     stepRecord: 'Record', stepToken: 'Secure the card', stepOrder: 'Place the order', stepConfirm: 'Charge', stepVerify: 'Verify',
 
     approved: 'Payment approved', approvedText: '{amount} was charged. You can tell the caller.',
+    approvedText_authorise: '{amount} is held on the card, not yet charged. You can tell the caller.',
+    approvedText_tokenise: 'The card is kept at the payment provider. Nothing was charged.',
     declined: 'Card declined', declinedText: 'No attempts are left. Nothing was charged.',
     cancelled: 'Cancelled', cancelledText: 'Nothing was charged.',
     failed: 'Payment not possible', failedText: 'Nothing was charged.',
@@ -135,11 +138,12 @@ const TEXTS = {
     idleTitle: 'Gespräch wählen', idleText: 'Wählen Sie Ihr Gespräch aus der Liste. Zahlungen beginnen dort.',
     startTitle: 'Kartenzahlung annehmen',
     startText: 'Ab dem Start sind die Töne des Anrufers für Sie und die Aufzeichnung verborgen. Sprechen Sie einfach weiter.',
-    amount: 'Betrag', currency: 'Währung', start: 'Maskieren und starten',
+    kind: 'Wofür', kind_charge: 'Jetzt abbuchen', kind_authorise: 'Reservieren, später abbuchen', kind_tokenise: 'Karte hinterlegen, keine Zahlung',
+    amount: 'Betrag', currency: 'Währung', start: 'Maskieren und starten', noAmount: 'keine Zahlung',
     maskOn: 'Maskiert', maskOnText: 'Töne erreichen weder Sie noch die Aufzeichnung. Sprechen Sie weiter.',
     maskWait: 'Maskiere…', maskWaitText: 'Warten Sie kurz, bevor Sie nach der Karte fragen.',
     fieldNumber: 'Kartennummer', fieldExpiry: 'Gültig bis', fieldCvv: 'Prüfnummer', keying: 'wird eingegeben',
-    keysOf: '{keys} von {max} Tasten', select: 'Jetzt eingeben', reset: 'Löschen', selectLabel: 'Jetzt eingeben: {field}', resetLabel: 'Löschen: {field}', submit: '{amount} abbuchen', cancel: 'Abbrechen',
+    keysOf: '{keys} von {max} Tasten', select: 'Jetzt eingeben', reset: 'Löschen', selectLabel: 'Jetzt eingeben: {field}', resetLabel: 'Löschen: {field}', submit: '{amount} abbuchen', submit_authorise: '{amount} reservieren', submit_tokenise: 'Karte hinterlegen', cancel: 'Abbrechen',
     approved: 'Zahlung genehmigt', declined: 'Karte abgelehnt', cancelled: 'Abgebrochen', failed: 'Zahlung nicht möglich',
     cancelledText: 'Es wurde nichts abgebucht.', failedText: 'Es wurde nichts abgebucht.', done: 'Fertig', copy: 'Kopieren', copied: 'Kopiert'
   }
