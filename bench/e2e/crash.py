@@ -7,24 +7,21 @@ crash.py --build DIR --all             all of them, and a table; exit 0 when all
 crash.py --planted                     books that do not agree, each of which must be found
 """
 import argparse
-import base64
 import http.client
 import json
 import os
 import pathlib
 import signal
 import sqlite3
-import ssl
 import subprocess
 import sys
 import time
 import traceback
-import urllib.parse
 
 import e2e
 from e2e import DemoError, Rig, check, key_all
 from tonegate_demo.call import Card
-from tonegate_demo.service import GATEWAY
+from tonegate_demo.sandbox import Sandbox
 
 ROLES = ("vault", "gateway", "desk", "proxy")
 HELD_MS = 1500   # how long the gateway is held at the point
@@ -46,27 +43,6 @@ POINTS = {
     "result_stored": ("verifying", "delay", "status"),
     "approved": ("approved", None, None),
 }
-
-
-class Sandbox:
-    """The gateway's side: faults and the ledger."""
-
-    def __init__(self, service):
-        self.service = service
-        self.context = ssl.create_default_context(cafile=str(service.certificates / "ca.pem"))
-        key = (service.state / "api.key").read_text().strip()
-        self.headers = {"Authorization": "Basic " + base64.b64encode((key + ":").encode()).decode(),
-                        "Content-Type": "application/x-www-form-urlencoded"}
-
-    def fault(self, **form):
-        connection = http.client.HTTPSConnection(GATEWAY, self.service.sandbox_port, context=self.context, timeout=5)
-        try:
-            connection.request("POST", "/_sandbox/fault", urllib.parse.urlencode(form), self.headers)
-            answer = connection.getresponse()
-            answer.read()
-            check(answer.status == 200, f"the sandbox refused a fault: {answer.status}")
-        finally:
-            connection.close()
 
 
 class Books:

@@ -26,6 +26,7 @@ from tonegate_demo.api import Desk, Refused  # noqa: E402
 from tonegate_demo.call import FIELDS, Card, MaskedCall  # noqa: E402
 from tonegate_demo.phones import Caller  # noqa: E402
 from tonegate_demo.processes import DemoError  # noqa: E402
+from tonegate_demo.sandbox import Sandbox  # noqa: E402
 from tonegate_demo.service import Service  # noqa: E402
 
 TESTS = {}
@@ -153,6 +154,53 @@ def first_call():
             no_digits_in(json.dumps(body), card, f"event {name}")
         ledger = [json.loads(line) for line in (rig.service.state / "ledger.jsonl").read_text().splitlines()]
         check([line["amount"] for line in ledger if line["result"] == "charged"] == [4990], f"ledger: {ledger}")
+
+
+# How a payment can end: what the gateway is told to do wrong, the end on the page, how often money moves.
+OUTCOMES = {
+    "approved": ([], "charge", "approved", 1),
+    "declined": ([{"operation": "tokenise", "kind": "declined"}], "charge", "collecting", 0),
+    "kept": ([], "tokenise", "approved", 0),
+    "gateway down": ([{"operation": "tokenise", "kind": "status", "status": 503, "times": 9}], "charge", "failed", 0),
+    "not JSON": ([{"operation": "tokenise", "kind": "garbage", "times": 9}], "charge", "failed", 0),
+    "cut off": ([{"operation": "create", "kind": "reset", "times": 9}], "charge", "failed", 0),
+    "wrong amount": ([{"operation": "create", "kind": "wrong_amount", "times": 9}], "charge", "failed", 0),
+    "answer lost": ([{"operation": "confirm", "kind": "lost", "times": 1},
+                     {"operation": "status", "kind": "status", "status": 500, "times": 4}], "charge", "approved", 1),
+}
+
+
+@test
+def outcomes():
+    """Whatever becomes of a payment, no role holds a digit of its card afterwards, and the books agree."""
+    can_look = os.geteuid() == 0 and not IS_SANITIZED
+    with Rig(calls_max=16) as rig:
+        sandbox = Sandbox(rig.service)
+        cards = []
+        for number, (name, (faults, kind, end, money)) in enumerate(OUTCOMES.items(), 1):
+            card = Card.fresh()
+            cards.append(card)
+            before = charges(rig)
+            with rig.call(number, talk_s=0.2) as call:
+                call.connect()
+                call.arm(kind)
+                key_all(call, card)
+                call.wait("ready", lambda c: c["state"] == "ready")
+                for fault in faults:
+                    sandbox.fault(**fault)
+                rig.desk.submit(call.result.capture_id)
+                call.wait(name, lambda c: c["state"] in ("approved", "failed") or
+                          (c["state"] == "collecting" and c["problem"] == "declined"), 40)
+                check(call.result.capture["state"] == end, f"{name}: {call.result.capture['state']}")
+                sandbox.fault(kind="clear")
+                looks = judge.memory(rig.service, card, name, ()) if can_look else []
+                call.hang_up(0.1)
+            check(charges(rig) - before == money, f"{name}: the ledger shows {charges(rig) - before} charges")
+            for one in looks:
+                check(not one["finds"], f"{name}: digits in {one['role']}: {one['classes']} {one['places']}")
+            check(len(looks) == (5 if can_look else 0), f"{name}: {len(looks)} looks into memory")
+        for card in cards:
+            no_digits_in_files(rig, card)
 
 
 @test

@@ -45,11 +45,12 @@ enum fault_kind {
     FAULT_WRONG_CURRENCY,
     FAULT_OTHER_ORDER,
     FAULT_GARBAGE,
+    FAULT_DECLINED,
     FAULT_KINDS
 };
 static const char *const fault_names[FAULT_KINDS] = {
-    "none",   "delay",        "slow",           "status",      "reset",  "lost",
-    "silent", "wrong_amount", "wrong_currency", "other_order", "garbage"};
+    "none",   "delay",        "slow",           "status",      "reset",   "lost",
+    "silent", "wrong_amount", "wrong_currency", "other_order", "garbage", "declined"};
 
 struct fault {
     enum fault_kind kind;
@@ -385,7 +386,10 @@ static void carry_out(struct job *job)
     json_t *body = NULL;
     bool is_kept = true;
     unsigned status = fault->status;
-    if (fault->kind == FAULT_STATUS) {
+    if (fault->kind == FAULT_DECLINED) {
+        body = stripe_model_error("card_error", "card_declined", "Your card was declined.", NULL);
+        status = 402;
+    } else if (fault->kind == FAULT_STATUS) {
         body = stripe_model_error("api_error", NULL, "An ordered fault.", NULL);
         is_kept = status == 500;
     } else if (fault->kind == FAULT_RESET) {

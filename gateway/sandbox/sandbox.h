@@ -14,6 +14,7 @@
  *   silent       carried out, never answered
  *   wrong_amount, wrong_currency, other_order   the answer is not about what was asked
  *   garbage      carried out, the answer is no JSON
+ *   declined     the card is refused, whatever its number; nothing is carried out
  *   clear        alone: forgets all ordered faults
  * GET /_sandbox/ledger: what was charged and declined, without card numbers. */
 #ifndef TONEGATE_GATEWAY_SANDBOX_H

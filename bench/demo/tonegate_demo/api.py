@@ -132,8 +132,9 @@ class Desk:
 
     # ---------------------------------------------------------------- orders
 
-    def open_capture(self, call_id, amount, currency):
-        return self.request("POST", "/v1/captures", {"call": call_id, "amount": amount, "currency": currency})
+    def open_capture(self, call_id, amount, currency, kind="charge"):
+        money = {} if kind == "tokenise" else {"amount": amount, "currency": currency}
+        return self.request("POST", "/v1/captures", {"call": call_id, "kind": kind, **money})
 
     def submit(self, capture_id):
         return self.request("POST", f"/v1/captures/{capture_id}/submit")
