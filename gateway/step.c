@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/echo_guard.h"
 #include "gateway/http.h"
 #include "gateway/intake.h"
 #include "gateway/retry.h"
@@ -48,6 +49,7 @@ struct steps {
     size_t order_count; /* of them */
     char host[CONNECTOR_HOST_BYTES];
     struct breaker breaker;
+    struct echo_guard *guard;
     struct secret *access; /* the token a login brought; empty: none */
     struct mono_time access_until;
 };
@@ -180,6 +182,22 @@ static void judge_transport(const struct step *step, const struct http_answer *a
     verdict->again = may_repeat ? CONNECTOR_AGAIN : CONNECTOR_FINAL;
 }
 
+/* Whatever connector let it through: the card's own number is no reference. */
+static void refuse_echo(const struct step *step, struct connector_verdict *verdict)
+{
+    struct echo_guard *guard = step->steps->guard;
+    struct mono_time now = mono_now();
+    bool is_echo = echo_guard_finds(guard, now, verdict->token) ||
+                   echo_guard_finds(guard, now, verdict->order_ref) ||
+                   echo_guard_finds(guard, now, verdict->url);
+    if (!is_echo)
+        return;
+    log_event(LOG_ERROR, "the gateway sent a card number back: its answer is not used",
+              LOG_CONSTANT("step", connector_operation_name(step->what.operation)));
+    wipe(verdict, sizeof(*verdict));
+    connector_bad_answer(&step->what, verdict);
+}
+
 static void judge(struct step *step, const struct http_answer *answer, struct connector_verdict *verdict)
 {
     if (answer->result != HTTP_ANSWERED) {
@@ -187,6 +205,7 @@ static void judge(struct step *step, const struct http_answer *answer, struct co
     } else {
         struct connector_answer heard = {answer->status, answer->body, answer->body_length, answer->headers};
         step->steps->settings.connector->read(&step->steps->settings.account, &step->what, &heard, verdict);
+        refuse_echo(step, verdict);
     }
     if (verdict->outcome == GATEWAY_NO_ANSWER)
         step->is_doubtful = true;
@@ -469,6 +488,9 @@ static enum err step_prepare(struct step *step, struct connector_verdict *verdic
 {
     enum err err = secret_new(&step->request.body, CONNECTOR_BODY_BYTES - 64);
     connector_verdict_set(verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
+    if (!err && step->what.card)
+        err = echo_guard_remember(step->steps->guard, mono_now(), step->what.card->number,
+                                  step->what.card->number_length);
     if (!err)
         err = step_build(step, verdict);
     step->what.card = NULL;
@@ -652,6 +674,8 @@ enum err steps_new(struct steps **out, struct event_base *base, const struct ste
     enum err err = http_client_new(&steps->client, base, settings->ca_path);
     if (!err)
         err = secret_new(&steps->access, CONNECTOR_KEY_BYTES);
+    if (!err)
+        err = echo_guard_new(&steps->guard, mono_now());
     if (!err && (!settings->connector || !take_host(steps)))
         err = ERR_RANGE;
     if (err) {
@@ -673,5 +697,6 @@ void steps_free(struct steps *steps)
     http_client_free(steps->client);
     secret_free(steps->settings.key);
     secret_free(steps->access);
+    echo_guard_free(steps->guard);
     wipe_heap_free(steps);
 }

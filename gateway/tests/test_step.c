@@ -29,6 +29,7 @@ static uint64_t next_order = 0x0b0e;
 static struct {
     unsigned builds;
     unsigned rounds; /* that a step takes; 0: one */
+    bool is_bare;    /* the request has no body */
     struct connector_step seen;
     char host[CONNECTOR_HOST_BYTES];
     int64_t now_s;
@@ -45,6 +46,10 @@ static enum err probe_build(const struct connector_account *account, const struc
     request->method = "POST";
     snprintf(request->path, sizeof(request->path), "/probe");
     connector_step_key(step, key);
+    /* What the fake echoes: a gateway that remembers the card needs none in the request. */
+    size_t capacity;
+    memcpy(secret_buffer(request->body, &capacity), "card[number]=" CARD, sizeof("card[number]=" CARD) - 1);
+    secret_set_length(request->body, probe.is_bare ? 0 : sizeof("card[number]=" CARD) - 1);
     return connector_header(request, "Idempotency-Key", key);
 }
 
@@ -296,11 +301,13 @@ static void an_order_of_two_rounds_ends_where_it_was_lost(void **state)
     (void)state;
     open_rig("rr", &unsafe_probe);
     probe.rounds = 2;
+    probe.is_bare = true;
     assert_int_equal(carry_out_kind(ORDER_KIND_REFUND)->outcome, GATEWAY_DONE);
     assert_int_equal(probe.builds, 2);
     close_rig();
     open_rig("rdr", &unsafe_probe);
     probe.rounds = 2;
+    probe.is_bare = true;
     assert_int_equal(carry_out_kind(ORDER_KIND_REFUND)->outcome, GATEWAY_NO_ANSWER);
     assert_int_equal(fake.counts->requests, 2);
     assert_string_equal(reply.order_ref, "");
@@ -360,6 +367,37 @@ static void orders_leave_room_for_cards_and_outlive_the_vault(void **state)
     close_rig();
 }
 
+/* --- the card comes back --- */
+
+/* The connector believes any number; FAKE's 'e' gives the card's own as the token's name. */
+static void a_card_that_comes_back_is_no_reference(void **state)
+{
+    (void)state;
+    open_rig("re", &safe_probe);
+    struct gateway_tokenise_msg card = rig_tokenise(next_order++, 1, CARD);
+    const struct gateway_reply_msg *told = rig_ask(&rig, &card);
+    assert_int_equal(told->outcome, GATEWAY_DONE);
+    assert_string_equal(told->order_ref, "pm_rightrightrightright");
+    card = rig_tokenise(next_order++, 1, CARD);
+    told = rig_ask(&rig, &card);
+    assert_int_equal(told->outcome, GATEWAY_FAILED);
+    assert_int_equal(told->reason, REASON_BAD_ANSWER);
+    assert_string_equal(told->token, "");
+    assert_string_equal(told->order_ref, "");
+    assert_non_null(strstr(rig_log(), "sent a card number back"));
+    assert_null(strstr(rig_log(), CARD));
+    assert_int_equal(wipe_heap_count_pattern(CARD, 16), 0);
+    /* Not in the answer to an order either, and there it is in doubt. */
+    assert_int_equal(carry_out_kind(ORDER_KIND_REFUND)->outcome, GATEWAY_NO_ANSWER);
+    assert_string_equal(reply.order_ref, "");
+    close_rig();
+    /* Without the guard's knowledge the same answer passes: what was caught above was the card. */
+    open_rig("e", &safe_probe);
+    assert_int_equal(carry_out_kind(ORDER_KIND_REFUND)->outcome, GATEWAY_DONE);
+    assert_string_equal(reply.order_ref, "pm_" CARD);
+    close_rig();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +410,7 @@ int main(void)
         cmocka_unit_test(nothing_that_was_not_sent_is_in_doubt),
         cmocka_unit_test(the_same_order_twice_is_one_and_another_of_its_id_is_refused),
         cmocka_unit_test(orders_leave_room_for_cards_and_outlive_the_vault),
+        cmocka_unit_test(a_card_that_comes_back_is_no_reference),
     };
     rig_setup();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
