@@ -75,6 +75,7 @@
 #define LIMIT_HTTP_CONNECTIONS   512
 #define LIMIT_EVENT_STREAMS      256
 #define LIMIT_GATEWAY_IN_FLIGHT  512
+#define LIMIT_GATEWAY_ORDERS     64 /* of them: what comes after the card leaves room for cards */
 #define LIMIT_GATEWAY_CEILING_MS 60000 /* requirement C1 */
 
 #endif

@@ -157,8 +157,10 @@ void connector_step_key(const struct connector_step *step, char *out)
 {
     char id[17];
     log_id_text(step->capture_id, id);
-    int length = snprintf(out, CONNECTOR_STEP_KEY_BYTES, "cap_%s-%u-%s", id, step->attempt,
-                          connector_operation_name(step->operation));
+    const char *name = connector_operation_name(step->operation);
+    int length = step->operation >= CONNECTOR_CAPTURE
+                     ? snprintf(out, CONNECTOR_STEP_KEY_BYTES, "ord_%s-%s", id, name)
+                     : snprintf(out, CONNECTOR_STEP_KEY_BYTES, "cap_%s-%u-%s", id, step->attempt, name);
     if (step->round > 0)
         snprintf(out + length, CONNECTOR_STEP_KEY_BYTES - (size_t)length, "-%u", step->round);
 }

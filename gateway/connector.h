@@ -166,7 +166,8 @@ bool connector_url_is_live(const char *url);
 /* Appends "name: value\n". ERR_FULL; ERR_SYNTAX when value holds a control character. */
 MUST_USE enum err connector_header(struct connector_request *request, const char *name, const char *value);
 
-/* An Idempotency-Key that is the same whenever the same step of the same attempt is sent: "cap_<16>-<attempt>-<step>". */
+/* An Idempotency-Key that is the same whenever the same step of the same attempt is sent: "cap_<16>-<attempt>-<step>",
+ * "ord_<16>-<step>" for an order; "-<round>" follows in a later round. */
 #define CONNECTOR_STEP_KEY_BYTES 64
 void connector_step_key(const struct connector_step *step, char *out);
 

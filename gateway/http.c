@@ -37,6 +37,7 @@ struct http_exchange {
     size_t request_length;
     bool wipe_body_when_sent;
     size_t request_read; /* bytes curl has taken */
+    unsigned begun;      /* how often curl was about to send it */
     void *upload_at;     /* where it put them */
     size_t upload_length;
     bool is_upload_wiped;
@@ -81,6 +82,17 @@ static int rewind_h(void *owner, curl_off_t offset, int origin)
     (void)offset;
     (void)origin;
     return CURL_SEEKFUNC_FAIL;
+}
+
+/* The same for a request without a body, which curl would send again without asking anybody. */
+static int before_request_h(void *owner, char *peer, char *own, int peer_port, int own_port)
+{
+    struct http_exchange *exchange = owner;
+    (void)peer;
+    (void)own;
+    (void)peer_port;
+    (void)own_port;
+    return exchange->begun++ > 0 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static void wipe_upload(struct http_exchange *exchange)
@@ -442,6 +454,8 @@ static CURLcode set_request(struct http_exchange *exchange, const struct http_re
         code |= curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
         return code;
     }
+    code |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_h);
+    code |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
     code |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
     if (strcmp(request->method, "POST") != 0)
         code |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);

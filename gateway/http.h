@@ -6,7 +6,7 @@
  *
  * The request body is read out of the caller's memory once, straight into curl's upload buffer, and that buffer is
  * overwritten as soon as the last byte has gone to TLS (OpenSSL encrypts its record buffer in place). curl never sends
- * a body a second time by itself: whoever owns the step decides that.
+ * anything but a GET a second time by itself: whoever owns the step decides that.
  *
  * Needs wipe_heap_install() before. Thread: the loop's. */
 #ifndef TONEGATE_GATEWAY_HTTP_H

@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/echo_guard.h"
 #include "gateway/http.h"
+#include "gateway/intake.h"
 #include "gateway/retry.h"
 #include "gateway/wipe_heap.h"
 
@@ -32,6 +34,8 @@ struct step {
     bool is_logged_in_again;
     bool has_follower;
     struct gateway_step_msg follower; /* what the new vault asked while this was an orphan */
+    order_reply_h *order_reply_h;     /* an order of the desk's */
+    void *order_owner;
 };
 
 struct steps {
@@ -42,7 +46,10 @@ struct steps {
     void *owner;
     struct step *first;
     size_t count;
+    size_t order_count; /* of them */
+    char host[CONNECTOR_HOST_BYTES];
     struct breaker breaker;
+    struct echo_guard *guard;
     struct secret *access; /* the token a login brought; empty: none */
     struct mono_time access_until;
 };
@@ -53,16 +60,9 @@ static enum err step_build(struct step *step, struct connector_verdict *verdict)
 
 /* --- one step's life --- */
 
-static void step_free(struct step *step)
+static void step_unlink(struct step *step)
 {
     struct steps *steps = step->steps;
-    http_cancel(step->exchange);
-    if (step->is_guarded)
-        breaker_probe_lost(&steps->breaker);
-    if (step->wait)
-        event_free(step->wait);
-    secret_free(step->request.body);
-    secret_free(step->login.body);
     if (step->previous)
         step->previous->next = step->next;
     else
@@ -70,6 +70,19 @@ static void step_free(struct step *step)
     if (step->next)
         step->next->previous = step->previous;
     steps->count--;
+    steps->order_count -= intake_is_order(step->what.operation);
+}
+
+/* The step is not on the list any more. */
+static void step_free(struct step *step)
+{
+    http_cancel(step->exchange);
+    if (step->is_guarded)
+        breaker_probe_lost(&step->steps->breaker);
+    if (step->wait)
+        event_free(step->wait);
+    secret_free(step->request.body);
+    secret_free(step->login.body);
     wipe_heap_free(step);
 }
 
@@ -93,26 +106,49 @@ static void fill_reply(const struct connector_step *what, const struct connector
            sizeof(reply->order_ref));
 }
 
+static void fill_order_reply(uint64_t id, unsigned kind, const struct connector_verdict *verdict,
+                             struct order_reply_msg *reply)
+{
+    memset(reply, 0, sizeof(*reply));
+    MSG_INIT(reply, ORDER_REPLY, id);
+    reply->kind = (uint8_t)kind;
+    reply->outcome = (uint8_t)verdict->outcome;
+    reply->reason = (uint8_t)verdict->reason;
+    memcpy(reply->order_ref, verdict->order_ref, sizeof(reply->order_ref));
+    memcpy(reply->url, verdict->url, sizeof(reply->url));
+}
+
+static void reply_to_desk(const struct step *step, const struct connector_verdict *verdict)
+{
+    struct order_reply_msg reply;
+    fill_order_reply(step->what.capture_id, step->what.operation - CONNECTOR_CAPTURE, verdict, &reply);
+    step->order_reply_h(step->order_owner, &reply, &step->report);
+}
+
+static void reply_to_vault(const struct step *step, const struct connector_verdict *verdict)
+{
+    struct gateway_reply_msg reply;
+    fill_reply(&step->what, verdict, &reply);
+    step->steps->reply_h(step->steps->owner, &reply, &step->report);
+}
+
 static void step_finish(struct step *step, const struct connector_verdict *said)
 {
     struct steps *steps = step->steps;
     struct connector_verdict verdict = *said;
     bool is_certain = verdict.outcome == GATEWAY_DONE || verdict.outcome == GATEWAY_DECLINED;
-    if (step->what.operation == CONNECTOR_CONFIRM && step->is_doubtful && !is_certain)
+    if (intake_moves_money(step->what.operation) && step->is_doubtful && !is_certain)
         verdict.outcome = GATEWAY_NO_ANSWER;
-    struct gateway_reply_msg reply;
-    struct step_report report = step->report;
-    struct gateway_step_msg follower = step->follower;
-    bool has_follower = step->has_follower;
-    bool is_orphan = step->is_orphan;
-    report.ms = (double)(mono_now().ns - step->came_at.ns) / (double)NS_PER_MS;
-    fill_reply(&step->what, &verdict, &reply);
+    step->report.ms = (double)(mono_now().ns - step->came_at.ns) / (double)NS_PER_MS;
     step->exchange = NULL; /* ended, or about to be by its owner */
-    step_free(step);
-    if (!is_orphan)
-        steps->reply_h(steps->owner, &reply, &report);
-    if (has_follower && steps_take(steps, &follower.header) != OK)
+    step_unlink(step);
+    if (step->order_reply_h)
+        reply_to_desk(step, &verdict);
+    else if (!step->is_orphan)
+        reply_to_vault(step, &verdict);
+    if (step->has_follower && steps_take(steps, &step->follower.header) != OK)
         ASSERT(!"a follower was checked when it came");
+    step_free(step);
 }
 
 /* --- tries --- */
@@ -137,13 +173,29 @@ static void judge_transport(const struct step *step, const struct http_answer *a
     bool is_safe = step->steps->settings.connector->is_replay_safe || operation == CONNECTOR_STATUS ||
                    operation == CONNECTOR_TOKENISE; /* a second token costs nothing */
     bool may_repeat = transport_rows[answer->result].may_repeat;
-    if (answer->is_sent && (!is_safe || (operation == CONNECTOR_CONFIRM && answer->result == HTTP_TIMED_OUT)))
+    if (answer->is_sent && (!is_safe || (intake_moves_money(operation) && answer->result == HTTP_TIMED_OUT)))
         may_repeat = false;
     enum gateway_outcome outcome = answer->is_sent && !is_harmless ? GATEWAY_NO_ANSWER : GATEWAY_UNAVAILABLE;
     if (is_harmless && reason == REASON_BAD_ANSWER)
         outcome = GATEWAY_FAILED;
     connector_verdict_set(verdict, outcome, ORDER_NONE, reason);
     verdict->again = may_repeat ? CONNECTOR_AGAIN : CONNECTOR_FINAL;
+}
+
+/* Whatever connector let it through: the card's own number is no reference. */
+static void refuse_echo(const struct step *step, struct connector_verdict *verdict)
+{
+    struct echo_guard *guard = step->steps->guard;
+    struct mono_time now = mono_now();
+    bool is_echo = echo_guard_finds(guard, now, verdict->token) ||
+                   echo_guard_finds(guard, now, verdict->order_ref) ||
+                   echo_guard_finds(guard, now, verdict->url);
+    if (!is_echo)
+        return;
+    log_event(LOG_ERROR, "the gateway sent a card number back: its answer is not used",
+              LOG_CONSTANT("step", connector_operation_name(step->what.operation)));
+    wipe(verdict, sizeof(*verdict));
+    connector_bad_answer(&step->what, verdict);
 }
 
 static void judge(struct step *step, const struct http_answer *answer, struct connector_verdict *verdict)
@@ -153,6 +205,7 @@ static void judge(struct step *step, const struct http_answer *answer, struct co
     } else {
         struct connector_answer heard = {answer->status, answer->body, answer->body_length, answer->headers};
         step->steps->settings.connector->read(&step->steps->settings.account, &step->what, &heard, verdict);
+        refuse_echo(step, verdict);
     }
     if (verdict->outcome == GATEWAY_NO_ANSWER)
         step->is_doubtful = true;
@@ -201,7 +254,7 @@ static void step_go_on(struct step *step, const struct connector_verdict *verdic
         step_try(step);
         return;
     }
-    bool may_be_done = verdict->outcome == GATEWAY_NO_ANSWER && step->what.operation == CONNECTOR_CONFIRM;
+    bool may_be_done = verdict->outcome == GATEWAY_NO_ANSWER && intake_moves_money(step->what.operation);
     if (may_be_done && !step->steps->settings.connector->is_replay_safe) {
         step_finish(step, verdict); /* whatever the connector thinks of it */
         return;
@@ -229,7 +282,7 @@ static void answered(void *owner, const struct http_answer *answer)
 static unsigned own_timeout_ms(const struct step *step)
 {
     const struct step_settings *settings = &step->steps->settings;
-    bool is_charge = step->what.operation == CONNECTOR_TOKENISE || step->what.operation == CONNECTOR_CONFIRM;
+    bool is_charge = step->what.operation == CONNECTOR_TOKENISE || intake_moves_money(step->what.operation);
     return is_charge ? settings->charge_timeout_ms : settings->create_timeout_ms;
 }
 
@@ -327,6 +380,8 @@ static enum err authorise(struct step *step)
     struct connector_request *request = &step->request;
     wipe(request->headers + step->plain_header_length, sizeof(request->headers) - step->plain_header_length);
     request->header_length = step->plain_header_length;
+    memcpy(request->host, step->steps->host, sizeof(request->host));
+    request->now_s = wall_now().ns / NS_PER_S;
     return settings->connector->authorise(&settings->account, secret_bytes(key), secret_length(key), request);
 }
 
@@ -366,80 +421,11 @@ static bool step_next_round(struct step *step, const struct connector_verdict *v
 
 /* --- messages in --- */
 
-static enum err take_text(char *out, const char *text)
-{
-    if (strnlen(text, LIMIT_TOKEN_BYTES) == LIMIT_TOKEN_BYTES)
-        return ERR_RANGE;
-    memcpy(out, text, LIMIT_TOKEN_BYTES);
-    return OK;
-}
-
-static enum err take_card(struct connector_step *what, const struct gateway_tokenise_msg *message)
-{
-    if (message->number_length == 0 || message->number_length > LIMIT_PAN_DIGITS ||
-        message->cvv_length > LIMIT_CVV_DIGITS || message->expiry_month < 1 || message->expiry_month > 12 ||
-        message->expiry_year > 99)
-        return ERR_RANGE;
-    for (size_t i = 0; i < message->number_length; i++) {
-        if (message->number[i] > 9)
-            return ERR_RANGE;
-    }
-    for (size_t i = 0; i < message->cvv_length; i++) {
-        if (message->cvv[i] > 9)
-            return ERR_RANGE;
-    }
-    what->attempt = message->attempt;
-    what->card = message;
-    return OK;
-}
-
-static enum err take_order(struct connector_step *what, const struct gateway_order_msg *message)
-{
-    what->attempt = message->attempt;
-    what->call_id = message->call_id;
-    what->amount_minor = message->amount_minor;
-    memcpy(what->currency, message->currency, sizeof(what->currency));
-    return take_text(what->token, message->token);
-}
-
-static enum err take_step(struct connector_step *what, const struct gateway_step_msg *message)
-{
-    what->attempt = message->attempt;
-    what->amount_minor = message->amount_minor;
-    memcpy(what->currency, message->currency, sizeof(what->currency));
-    enum err err = take_text(what->token, message->token);
-    return err ? err : take_text(what->order_ref, message->order_ref);
-}
-
-static enum err read_message(struct connector_step *what, const struct msg_header *message)
-{
-    memset(what, 0, sizeof(*what));
-    what->capture_id = message->subject;
-    switch (message->type) {
-    case GATEWAY_TOKENISE:
-        what->operation = CONNECTOR_TOKENISE;
-        return take_card(what, (const void *)message);
-    case GATEWAY_CREATE:
-        what->operation = CONNECTOR_CREATE;
-        return take_order(what, (const void *)message);
-    case GATEWAY_CONFIRM:
-        what->operation = CONNECTOR_CONFIRM;
-        return take_step(what, (const void *)message);
-    case GATEWAY_STATUS:
-        what->operation = CONNECTOR_STATUS;
-        return take_step(what, (const void *)message);
-    case GATEWAY_ABANDON:
-        what->operation = CONNECTOR_ABANDON;
-        return take_step(what, (const void *)message);
-    default:
-        return ERR_UNSUPPORTED;
-    }
-}
-
-static struct step *find(const struct steps *steps, uint64_t capture_id)
+/* Captures and orders have names of their own: the same number may be both. */
+static struct step *find(const struct steps *steps, uint64_t id, bool is_order)
 {
     for (struct step *step = steps->first; step; step = step->next) {
-        if (step->what.capture_id == capture_id)
+        if (step->what.capture_id == id && intake_is_order(step->what.operation) == is_order)
             return step;
     }
     return NULL;
@@ -447,7 +433,7 @@ static struct step *find(const struct steps *steps, uint64_t capture_id)
 
 enum step_state steps_state(const struct steps *steps, uint64_t capture_id)
 {
-    const struct step *step = find(steps, capture_id);
+    const struct step *step = find(steps, capture_id, false);
     if (!step)
         return STEP_IDLE;
     return step->is_orphan ? STEP_ORPHAN : STEP_BUSY;
@@ -465,13 +451,15 @@ static struct step *step_new(struct steps *steps, const struct connector_step *w
     step->report.transport = "none";
     step->policy = (struct retry_policy){steps->settings.retries, steps->settings.retry_wait_ms, RETRY_FACTOR,
                                          steps->settings.ceiling_ms};
-    if (what->operation == CONNECTOR_CREATE && step->policy.retries > CREATE_RETRIES)
+    bool is_create = what->operation == CONNECTOR_CREATE || what->operation == CONNECTOR_LINK;
+    if (is_create && step->policy.retries > CREATE_RETRIES)
         step->policy.retries = CREATE_RETRIES;
     step->next = steps->first;
     if (steps->first)
         steps->first->previous = step;
     steps->first = step;
     steps->count++;
+    steps->order_count += intake_is_order(what->operation);
     return step;
 }
 
@@ -500,6 +488,9 @@ static enum err step_prepare(struct step *step, struct connector_verdict *verdic
 {
     enum err err = secret_new(&step->request.body, CONNECTOR_BODY_BYTES - 64);
     connector_verdict_set(verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
+    if (!err && step->what.card)
+        err = echo_guard_remember(step->steps->guard, mono_now(), step->what.card->number,
+                                  step->what.card->number_length);
     if (!err)
         err = step_build(step, verdict);
     step->what.card = NULL;
@@ -527,47 +518,113 @@ static void refuse(struct steps *steps, const struct connector_step *what, const
     steps->reply_h(steps->owner, &reply, &report);
 }
 
+static void step_begin(struct step *step)
+{
+    struct connector_verdict verdict;
+    if (step_prepare(step, &verdict) != OK)
+        step_finish(step, &verdict);
+    else
+        step_try(step);
+}
+
 enum err steps_take(struct steps *steps, const struct msg_header *message)
 {
-    struct connector_step what;
-    struct connector_verdict verdict;
-    enum err err = read_message(&what, message);
+    struct intake intake;
+    enum err err = intake_vault(&intake, message);
     if (err)
         return err;
-    struct step *before = find(steps, message->subject);
+    struct step *before = find(steps, message->subject, false);
     if (before)
         return follow(before, message);
     /* The breaker holds payments back where they begin; one that has begun is led to its end. */
-    bool is_guarded = what.operation == CONNECTOR_TOKENISE;
+    bool is_guarded = intake.what.operation == CONNECTOR_TOKENISE;
     if (is_guarded && !breaker_allow(&steps->breaker, mono_now())) {
-        refuse(steps, &what, "breaker_open");
+        refuse(steps, &intake.what, "breaker_open");
         return OK;
     }
-    struct step *step = steps->count < LIMIT_GATEWAY_IN_FLIGHT ? step_new(steps, &what) : NULL;
+    struct step *step = steps->count < LIMIT_GATEWAY_IN_FLIGHT ? step_new(steps, &intake.what) : NULL;
     if (step)
         step->is_guarded = is_guarded;
     else if (is_guarded)
         breaker_probe_lost(&steps->breaker);
     if (!step)
-        refuse(steps, &what, "no_room");
-    else if (step_prepare(step, &verdict) != OK)
-        step_finish(step, &verdict);
+        refuse(steps, &intake.what, "no_room");
     else
-        step_try(step);
+        step_begin(step);
     return OK;
 }
+
+/* --- orders in --- */
+
+static bool is_same_order(const struct connector_step *one, const struct connector_step *other)
+{
+    return one->operation == other->operation && one->call_id == other->call_id &&
+           one->amount_minor == other->amount_minor && strcmp(one->currency, other->currency) == 0 &&
+           strcmp(one->token, other->token) == 0 && strcmp(one->order_ref, other->order_ref) == 0 &&
+           strcmp(one->customer, other->customer) == 0 && strcmp(one->plan, other->plan) == 0 &&
+           strcmp(one->reference, other->reference) == 0 && one->interval_count == other->interval_count &&
+           one->interval_unit == other->interval_unit;
+}
+
+static void refuse_order(const struct order_take_msg *order, enum gateway_outcome outcome,
+                         enum gateway_reason reason, const char *why, order_reply_h *reply_h, void *owner)
+{
+    struct connector_verdict verdict;
+    struct order_reply_msg reply;
+    unsigned kind = order->kind < ORDER_KINDS ? order->kind : 0;
+    struct step_report report = {.operation = CONNECTOR_CAPTURE + kind, .transport = why};
+    connector_verdict_set(&verdict, outcome, ORDER_NONE, reason);
+    fill_order_reply(order->header.subject, order->kind, &verdict, &reply);
+    reply_h(owner, &reply, &report);
+}
+
+enum err steps_order(struct steps *steps, const struct order_take_msg *order, order_reply_h *reply_h,
+                     void *owner)
+{
+    struct intake intake;
+    struct step *before = find(steps, order->header.subject, true);
+    enum err err = intake_order(&intake, order);
+    if (before) {
+        if (err || !is_same_order(&before->what, &intake.what))
+            return ERR_ORDER;
+        before->order_reply_h = reply_h;
+        before->order_owner = owner;
+        return OK;
+    }
+    if (err || order->gateway_index != 0) {
+        refuse_order(order, GATEWAY_FAILED, REASON_CONFIGURATION, err ? "not_an_order" : "no_such_gateway",
+                     reply_h, owner);
+        return OK;
+    }
+    bool has_room = steps->count < LIMIT_GATEWAY_IN_FLIGHT && steps->order_count < LIMIT_GATEWAY_ORDERS;
+    struct step *step = has_room ? step_new(steps, &intake.what) : NULL;
+    if (!step) {
+        refuse_order(order, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, "no_room", reply_h, owner);
+        return OK;
+    }
+    step->order_reply_h = reply_h;
+    step->order_owner = owner;
+    step_begin(step);
+    return OK;
+}
+
+/* --- all steps --- */
 
 void steps_orphan(struct steps *steps)
 {
     struct step *next;
     for (struct step *step = steps->first; step; step = next) {
         next = step->next;
+        if (intake_is_order(step->what.operation))
+            continue;
         bool is_out = step->exchange && (step->what.operation == CONNECTOR_CONFIRM ||
                                          step->what.operation == CONNECTOR_ABANDON);
         step->is_orphan = true;
         step->has_follower = false;
-        if (!is_out)
+        if (!is_out) {
+            step_unlink(step);
             step_free(step);
+        }
     }
 }
 
@@ -579,6 +636,23 @@ enum breaker_state steps_breaker_state(const struct steps *steps)
 size_t steps_count(const struct steps *steps)
 {
     return steps->count;
+}
+
+/* Host, and port if it is not 443, as the request's Host header will say it. */
+static bool take_host(struct steps *steps)
+{
+    static const char scheme[] = "https://";
+    const char *url = steps->settings.url;
+    if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    const char *host = url + sizeof(scheme) - 1;
+    size_t length = strcspn(host, "/?#");
+    if (length > 4 && memcmp(host + length - 4, ":443", 4) == 0)
+        length -= 4;
+    if (length == 0 || length >= sizeof(steps->host))
+        return false;
+    memcpy(steps->host, host, length);
+    return true;
 }
 
 enum err steps_new(struct steps **out, struct event_base *base, const struct step_settings *settings,
@@ -600,7 +674,9 @@ enum err steps_new(struct steps **out, struct event_base *base, const struct ste
     enum err err = http_client_new(&steps->client, base, settings->ca_path);
     if (!err)
         err = secret_new(&steps->access, CONNECTOR_KEY_BYTES);
-    if (!err && (!settings->connector || strncmp(settings->url, "https://", 8) != 0))
+    if (!err)
+        err = echo_guard_new(&steps->guard, mono_now());
+    if (!err && (!settings->connector || !take_host(steps)))
         err = ERR_RANGE;
     if (err) {
         steps_free(steps);
@@ -614,10 +690,13 @@ void steps_free(struct steps *steps)
 {
     if (!steps)
         return;
-    while (steps->first)
-        step_free(steps->first);
+    for (struct step *step; (step = steps->first);) {
+        step_unlink(step);
+        step_free(step);
+    }
     http_client_free(steps->client);
     secret_free(steps->settings.key);
     secret_free(steps->access);
+    echo_guard_free(steps->guard);
     wipe_heap_free(steps);
 }

@@ -1,10 +1,11 @@
-/* Steps under way: from the vault's message to the one reply it gets, through as many tries as are safe.
+/* Steps under way: from the vault's or desk's message to the one reply it gets, through as many tries as are safe.
  *
  * The rules, in one place:
  * - a try that certainly did not reach the gateway may be repeated (never after a certificate that does not verify);
  * - one that may have reached it is repeated only under the same idempotency key, or when it only asks;
- * - a confirmation that timed out is never repeated: the vault asks with STATUS (requirement C1, design P3);
- * - once a confirmation may have been carried out, only "done" and "declined" are certain; anything else that follows
+ * - a step that moves money and timed out is never repeated: the vault asks with STATUS (requirement C1, design P3),
+ *   the desk sends the order again later under the same id;
+ * - once such a step may have been carried out, only "done" and "declined" are certain; anything else that follows
  *   is told as NO_ANSWER.
  *
  * The card: written into a struct secret by the connector, gone from there at the last try's last byte or with the
@@ -17,6 +18,7 @@
 #include "gateway/breaker.h"
 #include "gateway/connector.h"
 #include "gateway/gateway_msg.h"
+#include "gateway/order_msg.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -61,6 +63,18 @@ void steps_free(struct steps *steps);
 /* message is any of the five a vault sends. The reply may come before this returns. ERR_RANGE: a value no vault sends;
  * ERR_ORDER: that capture has a step under way; then nothing is replied. */
 MUST_USE enum err steps_take(struct steps *steps, const struct msg_header *message);
+
+/* Called once for each order that steps_order() took, perhaps before it returns. */
+typedef void order_reply_h(void *owner, const struct order_reply_msg *reply,
+                           const struct step_report *report);
+
+/* Carries an order of the desk's out: CAPTURE, VOID, REFUND, SUBSCRIBE or LINK. The gateway knows it by the order's id
+ * ("ord_<16>-<step>"), so that one sent again after NO_ANSWER is the same order. Every order gets one reply; what no
+ * gateway could take is answered FAILED (configuration), one too many UNAVAILABLE. The same order sent again while it
+ * is under way takes the place of the asker before it, who is not answered. ERR_ORDER: another order of that id is
+ * under way; then nothing is replied. Orders go on when the vault or desk dies. owner must outlive steps. */
+MUST_USE enum err steps_order(struct steps *steps, const struct order_take_msg *order, order_reply_h *reply_h,
+                              void *owner);
 
 enum step_state {
     STEP_IDLE = 1,   /* nothing under way for the capture */

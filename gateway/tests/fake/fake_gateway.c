@@ -39,11 +39,11 @@ struct visit {
 const char *fake_behaviour_name(enum fake_behaviour behaviour)
 {
     static const char *const names[FAKE_BEHAVIOURS] = {
-        "closed port",  "black hole", "no TLS",    "old TLS",     "stranger",     "wrong name",
-        "expired",      "silence",    "trickle",   "reset at",    "close at",     "garbage",
-        "html",         "truncated",  "deep JSON", "huge header", "many headers", "huge body",
-        "endless body", "gzip bomb",  "not HTTP",  "HTTP/0.9",    "redirect",     "echo",
-        "right",        "twice",      "late",      "drops kept",  "status",       "PayPal"};
+        "closed port", "black hole",  "no TLS",       "old TLS",   "stranger",     "wrong name", "expired",
+        "silence",     "trickle",     "reset at",     "close at",  "garbage",      "html",       "truncated",
+        "deep JSON",   "huge header", "many headers", "huge body", "endless body", "gzip bomb",  "not HTTP",
+        "HTTP/0.9",    "redirect",    "echo",         "right",     "twice",        "late",       "drops kept",
+        "status",      "PayPal",      "script"};
     return names[behaviour];
 }
 
@@ -279,6 +279,27 @@ static int paypal(struct visit *visit)
     return 1;
 }
 
+static int scripted(struct visit *visit)
+{
+    size_t length = strlen(visit->fake->script);
+    switch (visit->fake->script[visit->number < length ? visit->number : length - 1]) {
+    case 'r':
+        return one_body(visit);
+    case 'e':
+        return echo(visit);
+    case 's':
+        return silence(visit);
+    case '4':
+        visit->argument = 401;
+        return status_only(visit);
+    case '5':
+        visit->argument = 503;
+        return status_only(visit);
+    default:
+        return 0;
+    }
+}
+
 static int (*const behaviours[FAKE_BEHAVIOURS])(struct visit *visit) = {
     [FAKE_OLD_TLS] = one_body,       [FAKE_STRANGER] = one_body,       [FAKE_WRONG_NAME] = one_body,
     [FAKE_EXPIRED] = one_body,       [FAKE_SILENCE] = silence,         [FAKE_TRICKLE] = trickle,
@@ -289,6 +310,7 @@ static int (*const behaviours[FAKE_BEHAVIOURS])(struct visit *visit) = {
     [FAKE_HTTP_09] = other_protocol, [FAKE_REDIRECT] = redirect,       [FAKE_ECHO] = echo,
     [FAKE_RIGHT] = one_body,         [FAKE_TWICE] = one_body,          [FAKE_LATE] = one_body,
     [FAKE_DROPS_KEPT] = one_body,    [FAKE_STATUS] = status_only,      [FAKE_PAYPAL] = paypal,
+    [FAKE_SCRIPT] = scripted,
 };
 
 /* --- one connection --- */
@@ -328,6 +350,8 @@ static void serve(struct fake *fake, enum fake_behaviour behaviour, unsigned arg
         fake->counts->cards +=
             strstr(visit->request, "card[number]=") || strstr(visit->request, "\"number\":\"");
         visit->argument = argument;
+        snprintf((char *)(uintptr_t)fake->counts->last_head, sizeof(fake->counts->last_head), "%.*s",
+                 (int)(strstr(visit->request, "\r\n\r\n") - visit->request), visit->request);
         goes_on = behaviours[behaviour](visit);
     }
     if (behaviour != FAKE_RESET_AT)
@@ -399,11 +423,13 @@ static void fill_backlog(int listener)
     }
 }
 
-void fake_start(struct fake *fake, enum fake_behaviour behaviour, unsigned argument, const char *certificates)
+static void start(struct fake *fake, enum fake_behaviour behaviour, unsigned argument, const char *script,
+                  const char *certificates)
 {
     struct sockaddr_in address;
     socklen_t size = sizeof(address);
     memset(fake, 0, sizeof(*fake));
+    fake->script = script;
     fake->pid = -1;
     fake->counts =
         mmap(NULL, sizeof(*fake->counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -429,6 +455,23 @@ void fake_start(struct fake *fake, enum fake_behaviour behaviour, unsigned argum
         signal(SIGPIPE, SIG_IGN);
         live(fake, behaviour, argument, certificates);
     }
+}
+
+void fake_start(struct fake *fake, enum fake_behaviour behaviour, unsigned argument, const char *certificates)
+{
+    start(fake, behaviour, argument, "", certificates);
+}
+
+void fake_start_script(struct fake *fake, const char *script, const char *certificates)
+{
+    start(fake, FAKE_SCRIPT, 0, script, certificates);
+}
+
+const char *fake_last_head(const struct fake *fake)
+{
+    static char head[sizeof(fake->counts->last_head)];
+    memcpy(head, (const char *)(uintptr_t)fake->counts->last_head, sizeof(head));
+    return head;
 }
 
 void fake_stop(struct fake *fake)

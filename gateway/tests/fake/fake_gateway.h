@@ -38,6 +38,7 @@ enum fake_behaviour {
     FAKE_STATUS,               /* an empty answer with status `argument` */
     FAKE_FAULTS,               /* the faults end here; what follows behaves */
     FAKE_PAYPAL = FAKE_FAULTS, /* login, two rounds, order; the first `argument` access tokens are refused */
+    FAKE_SCRIPT,               /* see fake_start_script() */
     FAKE_BEHAVIOURS
 };
 const char *fake_behaviour_name(enum fake_behaviour behaviour);
@@ -48,6 +49,7 @@ struct fake_counts {
     unsigned cards;           /* requests with a card number in them */
     unsigned redirect_visits; /* connections to where the redirect points */
     unsigned logins;
+    char last_head[4096]; /* of the request that came last, terminated */
 };
 
 struct fake {
@@ -56,11 +58,20 @@ struct fake {
     int redirect_listener;
     char url[64];
     volatile struct fake_counts *counts; /* shared with the child */
+    const char *script;
 };
 
 /* certificates: folder with server.pem and server.key. The answers are to a TOKENISE of Stripe's. */
 void fake_start(struct fake *fake, enum fake_behaviour behaviour, unsigned argument,
                 const char *certificates);
+
+/* One letter per request, the last for all that follow: r a right answer, d the connection dropped after the request,
+ * s silence, e the card sent back, 4 401, 5 503. */
+void fake_start_script(struct fake *fake, const char *script, const char *certificates);
+
+/* The request that came last, as it came: a copy in a buffer of this function's. */
+const char *fake_last_head(const struct fake *fake);
+
 void fake_stop(struct fake *fake);
 
 /* Bytes of the right answer: the positions that FAKE_RESET_AT can take. */
