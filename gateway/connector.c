@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "gateway/braintree.h"
+#include "gateway/money.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
 
@@ -161,6 +162,15 @@ void connector_step_key(const struct connector_step *step, char *out)
                           connector_operation_name(step->operation));
     if (step->round > 0)
         snprintf(out + length, CONNECTOR_STEP_KEY_BYTES - (size_t)length, "-%u", step->round);
+}
+
+const char *connector_verification_currency(const struct connector_account *account,
+                                            const struct connector_step *step, const char *fallback)
+{
+    if (money_is_currency(step->currency))
+        return step->currency;
+    return strnlen(account->region, 4) == 3 && money_is_currency(account->region) ? account->region
+                                                                                  : fallback;
 }
 
 bool connector_answer_header(const struct connector_answer *answer, const char *name, char *out,
