@@ -175,6 +175,10 @@ MUST_USE enum err connector_header(struct connector_request *request, const char
 #define CONNECTOR_STEP_KEY_BYTES 64
 void connector_step_key(const struct connector_step *step, char *out);
 
+/* What we call the order in the gateway's books: "cap-<16>-<attempt>", "ord-<16>" for an order of the desk's. */
+#define CONNECTOR_NAME_BYTES 40
+void connector_order_name(const struct connector_step *step, char *out);
+
 /* The currency of a TOKENISE that has to name one, though no amount is known yet: the step's, else the account's
  * (region), else fallback. A card is verified in it with nothing charged. */
 const char *connector_verification_currency(const struct connector_account *account,
