@@ -63,7 +63,7 @@
 #define LIMIT_CVV_DIGITS       4
 #define LIMIT_EXPIRY_DIGITS    4
 #define LIMIT_CAPTURES         1024
-#define LIMIT_TOKEN_BYTES      64
+#define LIMIT_TOKEN_BYTES      128        /* a Worldpay token is 81 characters */
 #define LIMIT_AMOUNT_MINOR     99999999LL /* 999 999.99 in a currency with two decimals */
 #define LIMIT_PAYMENT_ATTEMPTS 5
 #define LIMIT_LINK_BYTES       256 /* a payment page's address */

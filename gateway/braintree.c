@@ -107,10 +107,8 @@ static enum err check_step(const struct connector_step *step)
 /* The order's name: ours, so that it can be searched even if every answer was lost. */
 static void name_order(const struct connector_step *step, struct connector_verdict *verdict)
 {
-    char id[17];
-    log_id_text(step->capture_id, id);
     connector_verdict_set(verdict, GATEWAY_DONE, ORDER_OPEN, REASON_NONE);
-    snprintf(verdict->order_ref, sizeof(verdict->order_ref), "cap-%s-%u", id, step->attempt);
+    connector_order_name(step, verdict->order_ref);
 }
 
 static enum err braintree_build(const struct connector_account *account, const struct connector_step *step,

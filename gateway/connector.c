@@ -1,7 +1,9 @@
 #include "gateway/connector.h"
 
 #include "base/log.h"
+#include "gateway/adyen.h"
 #include "gateway/braintree.h"
+#include "gateway/money.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
 
@@ -14,10 +16,10 @@
 #define RETRY_AFTER_MAX_MS 3600000
 
 static const struct connector *const connectors[] = {&stripe_connector, &paypal_connector,
-                                                     &braintree_connector};
+                                                     &braintree_connector, &adyen_connector};
 
 static const struct {
-    const char *host;
+    const char *host; /* one that begins with '-' or '.' is the end of a longer name */
     const struct connector *connector;
     bool is_live; /* moves real money whatever the key; false where the key decides */
 } hosts[] = {
@@ -26,6 +28,8 @@ static const struct {
     {"api-m.sandbox.paypal.com", &paypal_connector, false},
     {"payments.braintree-api.com", &braintree_connector, true},
     {"payments.sandbox.braintree-api.com", &braintree_connector, false},
+    {"checkout-test.adyen.com", &adyen_connector, false},
+    {"-checkout-live.adyenpayments.com", &adyen_connector, true}, /* each account has its own prefix */
 };
 
 #define HOST_COUNT (sizeof(hosts) / sizeof(hosts[0]))
@@ -64,14 +68,22 @@ const struct connector *connector_find(const char *name)
     return NULL;
 }
 
+static bool is_host(const char *name, const char *host, size_t length)
+{
+    size_t name_length = strlen(name);
+    bool is_end = name[0] == '-' || name[0] == '.';
+    if (is_end ? length <= name_length : length != name_length)
+        return false;
+    return strncasecmp(host + length - name_length, name, name_length) == 0;
+}
+
 static size_t find_host(const char *url)
 {
     const char *host = strstr(url, "://");
     host = host ? host + 3 : url;
     size_t length = strcspn(host, ":/");
     size_t i = 0;
-    while (i < HOST_COUNT &&
-           (strlen(hosts[i].host) != length || strncasecmp(host, hosts[i].host, length) != 0))
+    while (i < HOST_COUNT && !is_host(hosts[i].host, host, length))
         i++;
     return i;
 }
@@ -163,6 +175,25 @@ void connector_step_key(const struct connector_step *step, char *out)
                      : snprintf(out, CONNECTOR_STEP_KEY_BYTES, "cap_%s-%u-%s", id, step->attempt, name);
     if (step->round > 0)
         snprintf(out + length, CONNECTOR_STEP_KEY_BYTES - (size_t)length, "-%u", step->round);
+}
+
+void connector_order_name(const struct connector_step *step, char *out)
+{
+    char id[17];
+    log_id_text(step->capture_id, id);
+    if (step->operation >= CONNECTOR_CAPTURE)
+        snprintf(out, CONNECTOR_NAME_BYTES, "ord-%s", id);
+    else
+        snprintf(out, CONNECTOR_NAME_BYTES, "cap-%s-%u", id, step->attempt);
+}
+
+const char *connector_verification_currency(const struct connector_account *account,
+                                            const struct connector_step *step, const char *fallback)
+{
+    if (money_is_currency(step->currency))
+        return step->currency;
+    return strnlen(account->region, 4) == 3 && money_is_currency(account->region) ? account->region
+                                                                                  : fallback;
 }
 
 bool connector_answer_header(const struct connector_answer *answer, const char *name, char *out,

@@ -43,11 +43,12 @@ const char *connector_operation_name(enum connector_operation operation);
 const char *gateway_outcome_name(enum gateway_outcome outcome);
 const char *gateway_reason_name(enum gateway_reason reason);
 
-#define CONNECTOR_PATH_BYTES   192
+#define CONNECTOR_PATH_BYTES   768 /* Worldpay: the next action of a payment is a link of some 500 characters */
 #define CONNECTOR_HEADER_BYTES 2048
 #define CONNECTOR_BODY_BYTES   4096 /* room of a request's body, which is a struct secret */
 #define CONNECTOR_KEY_BYTES    1024 /* longest API key */
 #define CONNECTOR_HOST_BYTES   128
+#define CONNECTOR_CARRY_BYTES  CONNECTOR_PATH_BYTES
 
 /* One step of one attempt. Everything but the card comes out of the message as it is. */
 struct connector_step {
@@ -68,13 +69,15 @@ struct connector_step {
     char reference[LIMIT_NAME_BYTES]; /* the merchant's own reference (requirement S2-19); may be empty */
     const struct gateway_tokenise_msg *card; /* TOKENISE in round 0, during build() only; NULL afterwards */
     unsigned round;                          /* of a step that takes several requests, 0.. */
-    char carry[LIMIT_TOKEN_BYTES];           /* what the round before brought */
+    char carry[CONNECTOR_CARRY_BYTES];       /* what the round before brought */
 };
 
 /* The merchant's account at the gateway: names that are no secrets. Empty where a gateway needs none. */
 struct connector_account {
     char merchant[LIMIT_NAME_BYTES];
-    char region[LIMIT_NAME_BYTES];  /* AWS: signed for this region ... */
+    char region
+        [LIMIT_NAME_BYTES]; /* AWS: signed for this region ...; Adyen, Worldpay, Cybersource: the currency
+                                     * that cards are verified in, before the order's is known */
     char service[LIMIT_NAME_BYTES]; /* ... and service */
     const struct mapping *mapping;  /* generic connectors: what their messages look like; NULL elsewhere */
 };
@@ -103,7 +106,8 @@ struct connector_answer {
 enum connector_again {
     CONNECTOR_FINAL, /* the verdict stands */
     CONNECTOR_AGAIN, /* not carried out now; the same request may be sent again, else the verdict stands */
-    CONNECTOR_NEXT, /* the step goes on: build() is called for the next round, verdict's token is its carry */
+    CONNECTOR_NEXT, /* the step goes on: build() is called for the next round, verdict's carry, or where that is
+                     * empty its token, is its carry */
     CONNECTOR_LOGIN, /* the access token was refused: get another, once, else the verdict stands */
 };
 
@@ -121,7 +125,8 @@ struct connector_verdict {
     int32_t wait_ms; /* what the gateway asked to wait; -1: nothing */
     char token[LIMIT_TOKEN_BYTES];
     char order_ref[LIMIT_TOKEN_BYTES];
-    char url[LIMIT_LINK_BYTES]; /* LINK: the payment page, https only, by connector_take_url() */
+    char url[LIMIT_LINK_BYTES];        /* LINK: the payment page, https only, by connector_take_url() */
+    char carry[CONNECTOR_CARRY_BYTES]; /* NEXT: for the round that follows, where token is too short for it */
 };
 
 struct connector {
@@ -170,6 +175,15 @@ MUST_USE enum err connector_header(struct connector_request *request, const char
  * "ord_<16>-<step>" for an order; "-<round>" follows in a later round. */
 #define CONNECTOR_STEP_KEY_BYTES 64
 void connector_step_key(const struct connector_step *step, char *out);
+
+/* What we call the order in the gateway's books: "cap-<16>-<attempt>", "ord-<16>" for an order of the desk's. */
+#define CONNECTOR_NAME_BYTES 40
+void connector_order_name(const struct connector_step *step, char *out);
+
+/* The currency of a TOKENISE that has to name one, though no amount is known yet: the step's, else the account's
+ * (region), else fallback. A card is verified in it with nothing charged. */
+const char *connector_verification_currency(const struct connector_account *account,
+                                            const struct connector_step *step, const char *fallback);
 
 /* "Authorization: Bearer KEY". */
 MUST_USE enum err connector_authorise_bearer(const struct connector_account *account, const uint8_t *key,

@@ -23,7 +23,7 @@
 
 #define HTTP_HEADER_BYTES 8192
 #define HTTP_HEADERS_MAX  64
-#define HTTP_URL_BYTES    512
+#define HTTP_URL_BYTES    1024
 
 enum http_result {
     HTTP_ANSWERED,    /* a whole answer, whatever its status */

@@ -410,7 +410,8 @@ static bool step_next_round(struct step *step, const struct connector_verdict *v
 {
     struct connector_verdict next;
     step->what.round++;
-    memcpy(step->what.carry, verdict->token, sizeof(step->what.carry));
+    snprintf(step->what.carry, sizeof(step->what.carry), "%s",
+             verdict->carry[0] ? verdict->carry : verdict->token);
     step->report.tries = 0;
     step->is_doubtful = false;
     if (step_build(step, &next) != OK)

@@ -1,5 +1,7 @@
-/* An answer of a gateway that was taken over: first byte the connector, second the step, third the status, then header
- * lines up to an empty line, then the body. Whatever it says, the verdict stays inside its type and no card number becomes a reference. */
+/* An answer of a gateway that was taken over: first byte the connector, second the step and its round (top bit:
+ * authorise only), third the status, then header lines up to an empty line, then the body. Whatever it says, the
+ * verdict stays inside its type and no card number becomes a reference. */
+#include "gateway/adyen.h"
 #include "gateway/braintree.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
@@ -8,12 +10,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-static void check_reference(const char *text)
+/* is_long: this gateway's references may be long numbers; the connector has put a '_' in their middle. */
+static void check_reference(const char *text, size_t capacity, int is_long)
 {
     size_t digits = 0;
-    ASSERT(strnlen(text, LIMIT_TOKEN_BYTES) < LIMIT_TOKEN_BYTES);
+    ASSERT(strnlen(text, capacity) < capacity);
     for (; *text; text++) {
-        digits = *text >= '0' && *text <= '9' ? digits + 1 : digits * (*text == '-' || *text == '_');
+        int goes_on = *text == '-' || (*text == '_' && !is_long);
+        digits = *text >= '0' && *text <= '9' ? digits + 1 : digits * (size_t)goes_on;
         ASSERT(digits < 12);
     }
 }
@@ -32,20 +36,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         const struct connector *connector;
         const char *token, *order_ref;
         const char *amount; /* as its answers write it */
+        int has_long_numbers;
     } rows[] = {
-        {&stripe_connector, "pm_token", "pi_order", "4250"},
-        {&paypal_connector, "8kk8451t", "ORDER1", "42.50"},
-        {&braintree_connector, "tokencc_bc_x", "cap-aaaaaaaaaaaaaaba-1", "42.50"},
+        {&stripe_connector, "pm_token", "pi_order", "4250", 0},
+        {&paypal_connector, "8kk8451t", "ORDER1", "42.50", 0},
+        {&braintree_connector, "tokencc_bc_x", "cap-aaaaaaaaaaaaaaba-1", "42.50", 0},
+        {&adyen_connector, "M5N7TQ4TG5PFWR50", "KHQC5N7G84BLNK43", "4250", 1},
     };
+    static const struct connector_account account = {.merchant = "ShopAccount"};
     char headers[1024] = "";
     if (length < 3)
         return 0;
     size_t row = bytes[0] % (sizeof(rows) / sizeof(rows[0]));
-    struct connector_step step = {.operation = bytes[1] % CONNECTOR_OPERATIONS,
+    struct connector_step step = {.operation = (bytes[1] & 0x7f) % CONNECTOR_OPERATIONS,
                                   .attempt = 1,
+                                  .is_authorise_only = bytes[1] >> 7,
                                   .amount_minor = 4250,
                                   .currency = "EUR",
-                                  .round = bytes[1] / CONNECTOR_OPERATIONS % 2};
+                                  .round = (bytes[1] & 0x7f) / CONNECTOR_OPERATIONS % 4};
     memcpy(step.token, rows[row].token, strlen(rows[row].token));
     memcpy(step.order_ref, rows[row].order_ref, strlen(rows[row].order_ref));
     unsigned status = statuses[bytes[2] % (sizeof(statuses) / sizeof(statuses[0]))];
@@ -62,12 +70,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     const struct connector_answer answer = {status, bytes, length, headers};
     struct connector_verdict verdict;
     memset(&verdict, 0xee, sizeof(verdict));
-    rows[row].connector->read(&(struct connector_account){.mapping = NULL}, &step, &answer, &verdict);
+    rows[row].connector->read(&account, &step, &answer, &verdict);
     ASSERT((unsigned)verdict.outcome < GATEWAY_OUTCOMES && (unsigned)verdict.reason < REASON_COUNT &&
            (unsigned)verdict.order_state < ORDER_STATES);
     ASSERT(verdict.wait_ms >= -1 && verdict.wait_ms <= 3600000);
-    check_reference(verdict.token);
-    check_reference(verdict.order_ref);
+    check_reference(verdict.token, LIMIT_TOKEN_BYTES, rows[row].has_long_numbers);
+    check_reference(verdict.order_ref, LIMIT_TOKEN_BYTES, rows[row].has_long_numbers);
+    check_reference(verdict.url, LIMIT_LINK_BYTES, 0);
+    ASSERT(strnlen(verdict.carry, CONNECTOR_CARRY_BYTES) < CONNECTOR_CARRY_BYTES);
+    ASSERT(!verdict.url[0] || step.operation == CONNECTOR_LINK);
     /* Money is only believed to have moved when the answer names order, amount and currency. */
     if (verdict.order_state == ORDER_SUCCEEDED)
         ASSERT(holds(bytes, length, rows[row].amount) && holds(bytes, length, rows[row].order_ref));

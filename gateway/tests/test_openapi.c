@@ -1,6 +1,7 @@
 /* Every request of the connectors, shown to a server that refuses whatever the vendor's own OpenAPI description does not
  * allow. The server is openapi-strict.js from the shared folder (TONEGATE_SHARED, default ../shared beside the
  * repository) and needs node; without one of them the test says so and is skipped. */
+#include "gateway/adyen.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
 
@@ -25,31 +26,58 @@
 
 #define SKIPPED 77
 
+#define STEPS_MAX 12
+
 static const struct api {
     const char *spec;
     const struct connector *connector;
+    const char *token, *order_ref;
     struct {
         enum connector_operation operation;
         unsigned round;
-    } steps[CONNECTOR_OPERATIONS];
+        const char *carry;
+    } steps[STEPS_MAX];
     size_t step_count;
 } apis[] = {
     {"stripe-slim.json",
      &stripe_connector,
-     {{CONNECTOR_TOKENISE, 0},
-      {CONNECTOR_CREATE, 0},
-      {CONNECTOR_CONFIRM, 0},
-      {CONNECTOR_STATUS, 0},
-      {CONNECTOR_ABANDON, 0}},
+     "pm_token",
+     "pi_order",
+     {{CONNECTOR_TOKENISE, 0, ""},
+      {CONNECTOR_CREATE, 0, ""},
+      {CONNECTOR_CONFIRM, 0, ""},
+      {CONNECTOR_STATUS, 0, ""},
+      {CONNECTOR_ABANDON, 0, ""}},
      5},
     {"paypal-vault_payment_tokens_v3.json",
      &paypal_connector,
-     {{CONNECTOR_TOKENISE, 0}, {CONNECTOR_TOKENISE, 1}},
+     "8kk8451t",
+     "5O190127TN364715T",
+     {{CONNECTOR_TOKENISE, 0, ""}, {CONNECTOR_TOKENISE, 1, "5C991763VB2781612"}},
      2},
     {"paypal-checkout_orders_v2.json",
      &paypal_connector,
-     {{CONNECTOR_CREATE, 0}, {CONNECTOR_CONFIRM, 0}, {CONNECTOR_STATUS, 0}, {CONNECTOR_ABANDON, 0}},
+     "8kk8451t",
+     "5O190127TN364715T",
+     {{CONNECTOR_CREATE, 0, ""},
+      {CONNECTOR_CONFIRM, 0, ""},
+      {CONNECTOR_STATUS, 0, ""},
+      {CONNECTOR_ABANDON, 0, ""}},
      4},
+    {"adyen-CheckoutService-v71.json",
+     &adyen_connector,
+     "M5N7TQ4TG5PFWR50",
+     "KHQC5N7G84BLNK43",
+     {{CONNECTOR_TOKENISE, 0, ""},
+      {CONNECTOR_CREATE, 0, ""},
+      {CONNECTOR_CONFIRM, 0, ""},
+      {CONNECTOR_STATUS, 0, ""},
+      {CONNECTOR_ABANDON, 0, ""},
+      {CONNECTOR_CAPTURE, 0, ""},
+      {CONNECTOR_VOID, 0, ""},
+      {CONNECTOR_REFUND, 0, ""},
+      {CONNECTOR_LINK, 0, ""}},
+     9},
 };
 #define API_COUNT (sizeof(apis) / sizeof(apis[0]))
 
@@ -196,8 +224,8 @@ static unsigned send_raw(in_port_t port, const struct connector_request *request
     return status;
 }
 
-static void build(const struct connector *connector, enum connector_operation operation, unsigned round,
-                  struct connector_request *request)
+static void build(const struct api *api, enum connector_operation operation, unsigned round,
+                  const char *carry, struct connector_request *request)
 {
     static const struct connector_account account = {.merchant = "TonegateTest"};
     struct connector_verdict verdict;
@@ -207,7 +235,6 @@ static void build(const struct connector *connector, enum connector_operation op
                                         .cvv = {1, 2, 3},
                                         .expiry_month = 2,
                                         .expiry_year = 33};
-    bool is_stripe = connector == &stripe_connector;
     struct connector_step step = {.operation = operation,
                                   .capture_id = 1,
                                   .call_id = 2,
@@ -215,16 +242,14 @@ static void build(const struct connector *connector, enum connector_operation op
                                   .amount_minor = 1999,
                                   .currency = "GBP",
                                   .round = round,
-                                  .carry = "5C991763VB2781612",
                                   .card = round == 0 ? &card : NULL};
-    snprintf(step.token, sizeof(step.token), "%s", is_stripe ? "pm_token" : "8kk8451t");
-    snprintf(step.order_ref, sizeof(step.order_ref), "%s", is_stripe ? "pi_order" : "5O190127TN364715T");
-    if (operation == CONNECTOR_TOKENISE)
-        step.token[0] = '\0';
+    snprintf(step.token, sizeof(step.token), "%s", operation == CONNECTOR_TOKENISE ? "" : api->token);
+    snprintf(step.order_ref, sizeof(step.order_ref), "%s", api->order_ref);
+    snprintf(step.carry, sizeof(step.carry), "%s", carry);
     memset(request, 0, sizeof(*request));
     assert_int_equal(secret_new(&request->body, CONNECTOR_BODY_BYTES - 64), OK);
-    assert_int_equal(connector->build(&account, &step, request, &verdict), OK);
-    assert_int_equal(connector->authorise(NULL, (const uint8_t *)"sk_test_x", 9, request), OK);
+    assert_int_equal(api->connector->build(&account, &step, request, &verdict), OK);
+    assert_int_equal(api->connector->authorise(&account, (const uint8_t *)"sk_test_x", 9, request), OK);
 }
 
 static void every_request_fits_the_vendors_own_description(void **state)
@@ -234,7 +259,8 @@ static void every_request_fits_the_vendors_own_description(void **state)
         for (size_t i = 0; i < apis[k].step_count; i++) {
             struct connector_request request;
             char answer[8192];
-            build(apis[k].connector, apis[k].steps[i].operation, apis[k].steps[i].round, &request);
+            build(&apis[k], apis[k].steps[i].operation, apis[k].steps[i].round, apis[k].steps[i].carry,
+                  &request);
             unsigned status = send_raw(ports[k], &request, secret_bytes(request.body),
                                        secret_length(request.body), answer, sizeof(answer));
             /* The description of 2024-02 knows only BILLING_AGREEMENT here; PayPal's reference for this call has
@@ -273,11 +299,20 @@ static void the_peers_do_refuse_what_the_description_does_not_allow(void **state
         {2, CONNECTOR_CREATE,
          "{\"intent\":\"CAPTURE\",\"purchase_units\":[{\"amount\":{\"value\":\"19.99\"}}]}"},
         {2, CONNECTOR_CONFIRM, "{\"payment_source\":{\"card\":{\"stored_credential\":{}}}}"},
+        {3, CONNECTOR_TOKENISE, "{\"merchantAccount\":\"x\"}"},
+        {3, CONNECTOR_CREATE,
+         "{\"merchantAccount\":\"x\",\"reference\":\"y\",\"returnUrl\":\"https://"
+         "z\",\"amount\":{\"currency\":"
+         "\"GBP\",\"value\":1},\"paymentMethod\":{\"type\":\"scheme\"},\"a_field_of_ours\":1}"},
+        {3, CONNECTOR_CONFIRM, "{\"merchantAccount\":\"x\"}"},
+        {3, CONNECTOR_REFUND, "{\"merchantAccount\":\"x\",\"amount\":{\"currency\":\"GBP\"}}"},
+        {3, CONNECTOR_VOID, "{\"reference\":\"x\"}"},
+        {3, CONNECTOR_LINK, "{\"merchantAccount\":\"x\",\"reference\":\"y\"}"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct connector_request request;
         char answer[8192];
-        build(apis[rows[i].api].connector, rows[i].operation, 0, &request);
+        build(&apis[rows[i].api], rows[i].operation, 0, "", &request);
         unsigned status = send_raw(ports[rows[i].api], &request, rows[i].body, strlen(rows[i].body), answer,
                                    sizeof(answer));
         if (status != 400)

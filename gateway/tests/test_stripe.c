@@ -348,7 +348,8 @@ static void a_card_number_sent_back_is_no_token(void **state)
         "pi_other",
         "pm_a b",
         "pm_a\\u0000b",
-        "pm_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+        "pm_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     char body[256];
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         snprintf(body, sizeof(body), "{\"object\":\"payment_method\",\"type\":\"card\",\"id\":\"%s\"}",
