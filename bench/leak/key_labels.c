@@ -1,6 +1,7 @@
 #include "bench/leak/key_labels.h"
 
 #include "bench/leak/attacker.h"
+#include "bench/leak/label_track.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -102,6 +103,20 @@ enum err key_labels_parse(struct key_labels *out, const char *name, const char *
     return ERR_SYNTAX;
 }
 
+static enum err parse_any(struct key_labels *out, const char *path, const char *text, size_t length,
+                          char *reason)
+{
+    size_t at = 0;
+    while (at < length && strchr(" \t\r\n", text[at]) != NULL)
+        at++;
+    if (at < length && text[at] == '{')
+        return key_labels_parse(out, path, text, length, reason);
+    enum err err = label_track_parse(out, path, text, length, reason);
+    if (err != OK)
+        key_labels_release(out);
+    return err;
+}
+
 enum err key_labels_read(struct key_labels *out, const char *path, char *reason)
 {
     memset(out, 0, sizeof *out);
@@ -117,7 +132,7 @@ enum err key_labels_read(struct key_labels *out, const char *path, char *reason)
     fclose(file);
     enum err err = ERR_SYNTAX;
     if (is_whole)
-        err = key_labels_parse(out, path, text, length, reason);
+        err = parse_any(out, path, text, length, reason);
     else
         snprintf(reason, REASON_BYTES, "%s: cannot be read, or is larger than 16 MB", path);
     free(text);

@@ -1,6 +1,7 @@
-/* Which keys were pressed when in the sent recording: read from the caller phone's file, or found by listening.
+/* Which keys were pressed when in the sent recording: read from the caller phone's file or a label track, or found by
+ * listening.
  *
- * File: {"sample_rate":8000,"keys":[{"key":"4","onset_sample":8000,"end_sample":8800,"tone":true},...]}, in order. "tone"
+ * Label track: bench/leak/label_track.h; what does not begin with a brace is taken for one. The phone's file: {"sample_rate":8000,"keys":[{"key":"4","onset_sample":8000,"end_sample":8800,"tone":true},...]}, in order. "tone"
  * says whether the key was heard at all, or sent by event or INFO alone; without it the recording decides. */
 #ifndef TONEGATE_BENCH_LEAK_KEY_LABELS_H
 #define TONEGATE_BENCH_LEAK_KEY_LABELS_H
@@ -27,7 +28,7 @@ struct key_labels {
 int key_label_number(char key);
 char key_label_letter(unsigned key);
 
-/* reason (256 bytes) names the file and what is wrong. ERR_SYSTEM, ERR_SYNTAX, ERR_RANGE (spans), ERR_MEMORY. */
+/* reason (256 bytes) names the file and what is wrong. key_labels_parse() knows the phone's file only. ERR_SYSTEM, ERR_SYNTAX, ERR_RANGE (spans), ERR_MEMORY. */
 MUST_USE enum err key_labels_read(struct key_labels *out, const char *path, char *reason);
 MUST_USE enum err key_labels_parse(struct key_labels *out, const char *name, const char *text, size_t length,
                                    char *reason);

@@ -181,6 +181,19 @@ static double floor_level(const float *samples, size_t count, const double *hz, 
     return 10 * log10(sum / (double)places + 1e-13);
 }
 
+/* All eight, whatever key it was: the key on row n and column n has the n-th low and the n-th high one. */
+static void measure_all(struct leak_key *key, const float *samples, size_t count)
+{
+    static const unsigned diagonal[] = {1, 5, 9, 15}; /* 1 5 9 D */
+    for (size_t i = 0; i < LEAK_FREQUENCIES / 2; i++) {
+        double low_hz;
+        double high_hz;
+        attacker_key_tones(diagonal[i], &low_hz, &high_hz);
+        key->at_dbm0[i] = tone_level(samples, count, low_hz);
+        key->at_dbm0[LEAK_FREQUENCIES / 2 + i] = tone_level(samples, count, high_hz);
+    }
+}
+
 static void judge_spectrum(struct leak_key *key, unsigned number, const float *samples, size_t count,
                            double stands_out_db)
 {
@@ -235,6 +248,7 @@ static void judge_rest(struct leak_key *key, const struct align_signal *delivere
     long from = (long)label->onset + (other_lag > key->lag ? other_lag : key->lag);
     take_delivered(delivered, from, (size_t)(count - apart), work->delivered);
     judge_spectrum(key, label->key, work->delivered, (size_t)(count - apart), STANDS_OUT_DB);
+    measure_all(key, work->delivered, (size_t)(count - apart));
     if (key->is_tone_left && key->leaked_ms <= 0)
         key->leaked_ms = (double)count / PER_MS;
 }
@@ -251,6 +265,8 @@ static void judge_key(struct leak_key *key, const struct align_signal *sent,
     long last = (long)label->end + key->lag;
     key->is_missing = last > (long)delivered->count || (long)label->onset + key->lag < 0;
     key->low_dbm0 = key->high_dbm0 = key->floor_dbm0 = level_dbm0(0);
+    for (size_t i = 0; i < LEAK_FREQUENCIES; i++)
+        key->at_dbm0[i] = level_dbm0(0);
     memcpy(work->sent, sent->samples + label->onset, count * sizeof *work->sent);
     key->is_silent = !is_sent_as_tone(label, work->sent, count);
     if (!key->is_silent) {

@@ -7,7 +7,8 @@
  * One is enough for the verdict. On noise alone all three stay silent but for one run in ten thousand; the attacker's
  * hits are then at chance, which the report states as a share with its interval.
  *
- * The report never says which key was pressed or guessed: it is made to be shown. */
+ * The report never says which key was pressed or guessed: it is made to be shown. Where a key leaked, the levels at the
+ * eight frequencies show it to whoever looks closely, as the recording itself does. */
 #ifndef TONEGATE_BENCH_LEAK_LEAK_H
 #define TONEGATE_BENCH_LEAK_LEAK_H
 
@@ -20,6 +21,7 @@
 #include <stddef.h>
 
 #define LEAK_RESIDUAL_DBM0 (-60.0) /* a tone below is taken for inaudible, whatever finds it */
+#define LEAK_FREQUENCIES   8
 #define LEAK_CHANCE_LEAST                                                                                    \
     1e-3 /* so many hits by guessing alone are less likely than this: the attacker reads */
 
@@ -36,8 +38,9 @@ struct leak_key { /* what became of one key */
     double leaked_ms; /* of its tone that can be found in what was delivered */
     double low_dbm0;  /* level at its two frequencies, over its length */
     double high_dbm0;
-    double floor_dbm0;    /* level at frequencies beside them: what noise explains */
-    bool is_tone_left;    /* both stand out of the floor, above LEAK_RESIDUAL_DBM0 */
+    double floor_dbm0;                /* level at frequencies beside them: what noise explains */
+    double at_dbm0[LEAK_FREQUENCIES]; /* delivered, at 697 770 852 941 1209 1336 1477 1633 Hz */
+    bool is_tone_left;                /* both stand out of the floor, above LEAK_RESIDUAL_DBM0 */
     bool is_silent;       /* was not sent as a tone: nothing to listen for, not counted for the attacker */
     bool is_missing;      /* the delivered recording ends before */
     bool is_named;        /* the attacker's best guess is right */

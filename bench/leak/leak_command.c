@@ -2,15 +2,14 @@
 
 #include "bench/leak/audio_file.h"
 #include "bench/leak/leak.h"
+#include "bench/leak/leak_page.h"
 #include "bench/leak/leak_text.h"
+#include "bench/page/page.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define EXIT_CLEAN  0
 #define EXIT_LEAKED 1
@@ -19,13 +18,15 @@
 static const char usage[] =
     "usage: %s SENT.wav DELIVERED.wav [options]   what of the keys that were sent is left\n"
     "       %s DELIVERED.wav [options]            which key presses can be heard in it\n"
-    "  --labels FILE   which keys were sent when (JSON of the caller phone); otherwise they are found by "
-    "listening\n"
+    "  --labels FILE   which keys were sent when: an Audacity label track, or JSON of the caller phone; "
+    "otherwise "
+    "they are\n                  found by listening\n"
     "  --channel N     of DELIVERED, counted from 1 (default 1)\n"
     "  --delay-ms MS   of DELIVERED against SENT; otherwise found by correlation\n"
     "  --classes N     keys the attacker chooses among, 12 or 16\n"
     "  --json          one JSON object instead of text\n"
-    "  --html FILE     also a page with spectrograms\n"
+    "  --html FILE     also a page with spectrograms (they show what the recordings hold: keep it as you "
+    "keep them)\n"
     "Exit 0: nothing leaked. 1: something did. 2: the input cannot be judged.\n";
 
 struct request {
@@ -35,6 +36,7 @@ struct request {
     const char *html_path;
     long channel;
     bool is_json;
+    bool is_asked_for_help;
     struct leak_options options;
 };
 
@@ -58,6 +60,9 @@ static bool take_option(struct request *request, int option, const char *value)
     case 'j':
         request->is_json = true;
         return true;
+    case 'u':
+        request->is_asked_for_help = true;
+        return false;
     case 'c':
         if (!take_number(value, 1, AUDIO_CHANNELS_MAX, &number))
             return false;
@@ -82,19 +87,16 @@ static bool take_option(struct request *request, int option, const char *value)
 static bool parse(struct request *request, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"labels", required_argument, NULL, 'l'},
-        {"html", required_argument, NULL, 'h'},
-        {"json", no_argument, NULL, 'j'},
-        {"channel", required_argument, NULL, 'c'},
-        {"delay-ms", required_argument, NULL, 'd'},
-        {"classes", required_argument, NULL, 'k'},
-        {0},
+        {"labels", required_argument, NULL, 'l'},   {"html", required_argument, NULL, 'h'},
+        {"json", no_argument, NULL, 'j'},           {"channel", required_argument, NULL, 'c'},
+        {"delay-ms", required_argument, NULL, 'd'}, {"classes", required_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'u'},           {0},
     };
     int option;
     request->channel = 1;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
         if (!take_option(request, option, optarg)) {
-            if (option != '?')
+            if (option != '?' && !request->is_asked_for_help)
                 fprintf(stderr, "%s: %s is not a value this option takes\n", request->program, optarg);
             return false;
         }
@@ -107,28 +109,20 @@ static bool parse(struct request *request, int argc, char **argv)
     return true;
 }
 
-/* The page appears whole or not at all. */
 static enum err print_page(const struct request *request, const struct leak_report *report,
                            const struct align_signal *sent, const struct align_signal *delivered)
 {
-    char part[PATH_MAX];
-    int length = snprintf(part, sizeof part, "%s.part", request->html_path);
-    FILE *page = length < (int)sizeof part ? fopen(part, "w") : NULL;
-    if (page == NULL) {
-        fprintf(stderr, "%s: %s: %m\n", request->program, request->html_path);
-        return ERR_SYSTEM;
+    struct page_file page;
+    char reason[PAGE_REASON_BYTES];
+    enum err err = page_open(&page, request->html_path, reason);
+    if (err == OK) {
+        enum err drawn = leak_page_print(page.stream, report, &request->names, sent, delivered);
+        snprintf(reason, sizeof reason, "%s: %s", request->html_path, err_str(drawn));
+        err = page_close(&page, drawn == OK, reason);
+        err = drawn != OK ? drawn : err;
     }
-    enum err err = leak_print_html(page, report, &request->names, sent, delivered);
-    bool is_written = !ferror(page);
-    if ((fclose(page) != 0 || !is_written) && err == OK)
-        err = ERR_SYSTEM;
-    if (err == OK && rename(part, request->html_path) != 0)
-        err = ERR_SYSTEM;
-    if (err != OK) {
-        fprintf(stderr, "%s: %s: could not be written: %s\n", request->program, request->html_path,
-                err == ERR_SYSTEM ? strerror(errno) : err_str(err));
-        unlink(part);
-    }
+    if (err != OK)
+        fprintf(stderr, "%s: %s\n", request->program, reason);
     return err;
 }
 
@@ -199,8 +193,8 @@ int leak_command(const char *name, int argc, char **argv)
 {
     struct request request = {.program = name};
     if (!parse(&request, argc, argv)) {
-        fprintf(stderr, usage, name, name);
-        return EXIT_INPUT;
+        fprintf(request.is_asked_for_help ? stdout : stderr, usage, name, name);
+        return request.is_asked_for_help ? EXIT_CLEAN : EXIT_INPUT;
     }
     char reason[AUDIO_REASON_BYTES] = "not enough memory";
     struct audio *sent = NULL;

@@ -1,4 +1,4 @@
-/* A leak report as text for people, as JSON, and as a page with spectrograms. None of them says a key. */
+/* A leak report as text for people and as JSON. Neither says a key. The page: bench/leak/leak_page.h. */
 #ifndef TONEGATE_BENCH_LEAK_LEAK_TEXT_H
 #define TONEGATE_BENCH_LEAK_LEAK_TEXT_H
 
@@ -16,10 +16,5 @@ void leak_print_text(FILE *file, const struct leak_report *report, const struct 
 /* One object, one line. ERR_MEMORY. */
 MUST_USE enum err leak_print_json(FILE *file, const struct leak_report *report,
                                   const struct leak_names *names);
-
-/* Self-contained page. ERR_MEMORY. */
-MUST_USE enum err leak_print_html(FILE *file, const struct leak_report *report,
-                                  const struct leak_names *names, const struct align_signal *sent,
-                                  const struct align_signal *delivered);
 
 #endif

@@ -1,6 +1,7 @@
 /* The judges of bench/leak: silent on what is clean, awake to every leak planted here. */
 #include "bench/leak/audio_file.h"
 #include "bench/leak/leak.h"
+#include "bench/leak/leak_page.h"
 #include "bench/leak/leak_text.h"
 #include "bench/leak/spectrogram.h"
 
@@ -417,7 +418,7 @@ static void a_report_says_no_key(void **state)
     struct leak_names names = {"a.wav", "b<.wav"};
     struct align_signal sent = {scene->sent, LENGTH};
     assert_int_equal(leak_print_json(file, &report, &names), OK);
-    assert_int_equal(leak_print_html(file, &report, &names, &sent, &sent), OK);
+    assert_int_equal(leak_page_print(file, &report, &names, &sent, &sent), OK);
     leak_print_text(file, &report, &names);
     fclose(file);
     assert_non_null(strstr(text, "\"verdict\":\"clean\""));

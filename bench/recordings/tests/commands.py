@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import struct
 import sys
 import tempfile
@@ -278,6 +279,71 @@ class Mask(Recordings):
         self.assertIn("2 there already", err)
         self.refused(["mask", given, given / "below"], given / "below", "outside")
         self.assertFalse((given / "below").exists())
+
+
+class Leak(Recordings):
+    def setUp(self):
+        super().setUp()
+        self.sent, self.masked = self.folder / "sent.wav", self.folder / "masked.wav"
+        r.write_wav(self.sent, [r.signal("4711", off_ms=400)])
+        self.assertEqual(PROGRAM.run("mask", self.sent, self.masked)[0], 0)
+
+    def test_json_has_the_eight_levels_and_no_key(self):
+        code, out, _ = PROGRAM.run("leak", self.sent, self.sent, "--delay-ms", 0, "--json")
+        said = json.loads(out)
+        self.assertEqual((code, said["verdict"], said["keys_leaked"]), (1, "leaked", 4))
+        self.assertEqual(said["attacker"]["correct"], 4)
+        low, high = said["attacker"]["interval"]
+        self.assertTrue(low > 1 / 12 and high == 1)
+        for key, pressed in zip(said["keys"], "4711"):
+            self.assertNotIn("key", key)
+            loudest = sorted(range(8), key=lambda i: -key["levels_dbm0"][i])[:2]
+            self.assertEqual(sorted(loudest), [r.ROWS.index(r.tones(pressed)[0]), 4 + r.COLUMNS.index(r.tones(pressed)[1])])
+        code, out, _ = PROGRAM.run("leak", self.sent, self.masked, "--delay-ms", 0, "--json")
+        said = json.loads(out)
+        self.assertEqual((code, said["verdict"], said["keys_leaked"], said["leaked_ms_total"]), (0, "clean", 0, 0))
+        self.assertTrue(all(level < -60 for key in said["keys"] for level in key["levels_dbm0"]))
+
+    def test_the_page_stands_alone(self):
+        page = self.folder / "page.html"
+        for delivered, verdict in ((self.sent, "Keys leaked"), (self.masked, "Nothing leaked")):
+            PROGRAM.run("leak", self.sent, delivered, "--delay-ms", 0, "--html", page)
+            text = page.read_text()
+            self.assertIn(verdict, text)
+            self.assertEqual(text.count("data:image/png;base64,"), 2)
+            self.assertTrue(text.startswith("<!doctype html>") and text.endswith("</html>\n"))
+            for foreign in ("<script", "http:", "https:", "<link", "@import"):
+                self.assertNotIn(foreign, text)
+            self.assertIsNone(re.search(r"<img(?![^>]*\balt=)", text))
+        code, _, err = PROGRAM.run("leak", self.sent, self.masked, "--delay-ms", 0, "--html", self.folder / "no" / "p.html")
+        self.assertEqual(code, 2)
+        self.assertIn("no/p.html: No such file", err)
+        self.assertEqual([p.name for p in self.folder.glob("*.part")], [])
+
+    def test_labels_of_audacity(self):
+        track = self.folder / "sent.txt"
+        track.write_text("".join(f"{0.4 + 0.48 * i:.6f}\t{0.48 + 0.48 * i:.6f}\t{key}\n" for i, key in enumerate("4711")))
+        self.assertEqual(PROGRAM.run("leak", self.sent, self.masked, "--labels", track, "--delay-ms", 0)[0], 0)
+        self.assertEqual(PROGRAM.run("leak", self.sent, self.sent, "--labels", track, "--delay-ms", 0)[0], 1)
+        for text, wrong in (("hello\n", ":1: expected from, to"), ("0.1\t0.2\t1\n0.15\t0.3\t2\n", ":2: expected keys in order"),
+                            ("0.1\t0.2\tfour\n", ":1: expected the key"), ("0.1\t0.2\t4\n\n0.3\t0.3\t5\n", ":3: expected a key"),
+                            ("{", ":1: is not JSON"), ("1000\t1001\t4\n", "past the end")):
+            track.write_text(text)
+            self.refused(["leak", self.sent, self.masked, "--labels", track], track, wrong)
+
+    def test_faults_are_named(self):
+        whole = self.sent.read_bytes()
+        for name, content, reason in (("cut.wav", whole[:len(whole) // 2], "cut short"), ("empty.wav", b"", ""),
+                                      ("text.wav", b"hello\n" * 9, ""), ("none.wav", whole[:40] + bytes(4), "holds no audio")):
+            (self.folder / name).write_bytes(content)
+            self.refused(["leak", self.folder / name, self.masked], self.folder / name, reason)
+            self.refused(["leak", self.sent, self.folder / name], self.folder / name, reason)
+        self.refused(["leak", self.folder / "nothing.wav"], self.folder / "nothing.wav", "No such file")
+        quiet = self.folder / "quiet.wav"
+        r.write_wav(quiet, [r.signal("", off_ms=900)])
+        self.refused(["leak", quiet, self.masked], quiet, "no key was found")
+        self.refused(["leak", self.sent, quiet], quiet, "no audio in common")
+        self.assertEqual(PROGRAM.run("leak", "--help")[0], 0)
 
 
 if __name__ == "__main__":
