@@ -104,6 +104,16 @@ static enum err read_bool(struct reader *reader, yaml_node_t *node, void *target
     return OK;
 }
 
+/* A key that says what is on, for a member that says what is off. */
+static enum err read_off(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
+{
+    bool is_on = false;
+    enum err err = read_bool(reader, node, &is_on, key);
+    if (!err)
+        *(bool *)target = !is_on;
+    return err;
+}
+
 static enum err read_text(struct reader *reader, yaml_node_t *node, char *target, const struct key *key,
                           size_t capacity, const char *expected)
 {
@@ -246,6 +256,8 @@ CHOICE_READER(read_transport, enum config_transport, {"udp", CONFIG_UDP}, {"tcp"
 CHOICE_READER(read_mode, enum config_mask_mode, {"noise", CONFIG_MASK_NOISE}, {"beep", CONFIG_MASK_BEEP},
               {"mute", CONFIG_MASK_MUTE})
 CHOICE_READER(read_engine, enum config_engine, {"own", CONFIG_ENGINE_OWN}, {"spandsp", CONFIG_ENGINE_SPANDSP})
+CHOICE_READER(read_on_open, enum config_on_open, {"fallback", CONFIG_ON_OPEN_FALLBACK},
+              {"queue", CONFIG_ON_OPEN_QUEUE}, {"agent", CONFIG_ON_OPEN_AGENT})
 /* The numbers are those of enum card_brand (capture/capture_msg.h); a test there holds the two together. */
 CHOICE_READER(read_brand, uint32_t, {"visa", 1}, {"mastercard", 2}, {"amex", 3}, {"discover", 4}, {"jcb", 5},
               {"diners", 6}, {"unionpay", 7}, {"maestro", 8})
@@ -525,18 +537,37 @@ static const struct key capture_keys[] = {
     NUMBER("attempts_max", AT(capture.attempts_max), 1, LIMIT_PAYMENT_ATTEMPTS),
     {.name = "brands", .read = read_brands},
     {.name = NULL}};
+#define OF(member) offsetof(struct config_gateway, member)
+static const struct key breaker_keys[] = {NUMBER("slow_ms", OF(breaker.slow_ms), 0, LIMIT_GATEWAY_CEILING_MS),
+                                          NUMBER("failures", OF(breaker.failures), 0, 1000),
+                                          NUMBER("open_s", OF(breaker.open_s), 1, 300),
+                                          {.name = NULL}};
 static const struct key gateway_keys[] = {
-    {.name = "url", .read = read_url, .offset = AT(gateway.url), .is_required = true},
-    {.name = "api_key_file", .read = read_path, .offset = AT(gateway.api_key_path), .is_required = true},
-    {.name = "ca_file", .read = read_path, .offset = AT(gateway.ca_path)},
-    {.name = "connector", .read = read_name, .offset = AT(gateway.connector)},
-    {.name = "merchant", .read = read_name, .offset = AT(gateway.merchant)},
-    {.name = "sandbox", .read = read_bool, .offset = AT(gateway.sandbox)},
-    NUMBER("create_timeout_ms", AT(gateway.create_timeout_ms), 1000, LIMIT_GATEWAY_CEILING_MS),
-    NUMBER("charge_timeout_ms", AT(gateway.charge_timeout_ms), 1000, LIMIT_GATEWAY_CEILING_MS),
-    NUMBER("retries", AT(gateway.retries), 0, 5),
-    NUMBER("retry_wait_ms", AT(gateway.retry_wait_ms), 10, 10000),
+    {.name = "url", .read = read_url, .offset = OF(url), .is_required = true},
+    {.name = "api_key_file", .read = read_path, .offset = OF(api_key_path), .is_required = true},
+    {.name = "ca_file", .read = read_path, .offset = OF(ca_path)},
+    {.name = "connector", .read = read_name, .offset = OF(connector)},
+    {.name = "merchant", .read = read_name, .offset = OF(merchant)},
+    {.name = "sandbox", .read = read_bool, .offset = OF(sandbox)},
+    {.name = "enabled", .read = read_off, .offset = OF(is_off)},
+    {.name = "on_open", .read = read_on_open, .offset = OF(on_open)},
+    NUMBER("create_timeout_ms", OF(create_timeout_ms), 1000, LIMIT_GATEWAY_CEILING_MS),
+    NUMBER("charge_timeout_ms", OF(charge_timeout_ms), 1000, LIMIT_GATEWAY_CEILING_MS),
+    NUMBER("ceiling_ms", OF(ceiling_ms), 1000, LIMIT_GATEWAY_CEILING_MS),
+    NUMBER("retries", OF(retries), 0, 5),
+    NUMBER("create_retries", OF(create_retries), 0, 5),
+    NUMBER("retry_wait_ms", OF(retry_wait_ms), 10, 10000),
+    NUMBER("retry_factor", OF(retry_factor), 1, 10),
+    MAPPING("breaker", breaker_keys, false),
     {.name = NULL}};
+
+/* Reads one mapping for each gateway; its keys count from the gateway, not from the whole configuration. */
+static enum err read_gateway(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
+{
+    const struct key gateway = {.name = key->name, .keys = gateway_keys};
+    return read_mapping(reader, node, target, &gateway);
+}
+
 static const struct key desk_keys[] = {
     {.name = "listen", .read = read_endpoint, .offset = AT(desk.listen), .is_required = true},
     {.name = "certificate", .read = read_path, .offset = AT(desk.certificate_path), .is_required = true},
@@ -545,15 +576,17 @@ static const struct key desk_keys[] = {
     {.name = "audit", .read = read_path, .offset = AT(desk.audit_path), .is_required = true},
     {.name = "tokens", .read = read_tokens, .is_required = true},
     {.name = NULL}};
-static const struct key top_keys[] = {MAPPING("log", log_keys, false),
-                                      MAPPING("run", run_keys, false),
-                                      MAPPING("sip", sip_keys, true),
-                                      MAPPING("media", media_keys, true),
-                                      MAPPING("recorder", recorder_keys, false),
-                                      MAPPING("capture", capture_keys, false),
-                                      MAPPING("gateway", gateway_keys, true),
-                                      MAPPING("desk", desk_keys, true),
-                                      {.name = NULL}};
+static const struct key top_keys[] = {
+    MAPPING("log", log_keys, false),
+    MAPPING("run", run_keys, false),
+    MAPPING("sip", sip_keys, true),
+    MAPPING("media", media_keys, true),
+    MAPPING("recorder", recorder_keys, false),
+    MAPPING("capture", capture_keys, false),
+    {.name = "gateway", .read = read_gateway, .offset = AT(gateway), .is_required = true},
+    {.name = "fallback_gateway", .read = read_gateway, .offset = AT(fallback)},
+    MAPPING("desk", desk_keys, true),
+    {.name = NULL}};
 
 #define BRANDS_DEFAULT 0x1fe /* all of enum card_brand but the unknown */
 
@@ -568,10 +601,17 @@ static void set_defaults(struct config *config)
     config->capture.session_s = 1800;
     config->capture.attempts_max = 3;
     config->capture.brands = BRANDS_DEFAULT;
-    config->gateway.create_timeout_ms = 5000;
-    config->gateway.charge_timeout_ms = 30000;
-    config->gateway.retries = 2;
-    config->gateway.retry_wait_ms = 1000;
+    config->gateway = (struct config_gateway){
+        .create_timeout_ms = 5000,
+        .charge_timeout_ms = 30000,
+        .ceiling_ms = LIMIT_GATEWAY_CEILING_MS,
+        .retries = 2,
+        .create_retries = 1,
+        .retry_wait_ms = 1000,
+        .retry_factor = 2,
+        .breaker = {.slow_ms = 15000, .failures = 10, .open_s = 30},
+    };
+    config->fallback = config->gateway;
 }
 
 /* What no single key can tell. */
@@ -579,11 +619,19 @@ static enum err check_whole(struct reader *reader, const struct config *config)
 {
     if (config->media.masking_off && !config->gateway.sandbox)
         return complain(reader, 1, "media: masking_off is for leak checks and needs gateway sandbox: true");
+    if (config->fallback.url[0] && config->fallback.sandbox != config->gateway.sandbox)
+        return complain(reader, 1, "fallback_gateway: sandbox must be what gateway: sandbox is");
     unsigned ports = (unsigned)config->media.port_last - config->media.port_first + 1;
     if (config->sip.calls_max > ports / 4)
         return complain(reader, 1, "sip: calls_max %u needs %u ports, media: ports has %u",
                         config->sip.calls_max, config->sip.calls_max * 4, ports);
     return OK;
+}
+
+const char *config_gateway_secret(const struct config *config, size_t index)
+{
+    const char *const references[] = {config->gateway.api_key_path, config->fallback.api_key_path};
+    return index < sizeof(references) / sizeof(references[0]) ? references[index] : NULL;
 }
 
 static enum err parse_document(struct reader *reader, const char *text, size_t length)

@@ -40,6 +40,32 @@ enum config_trunk_name { CONFIG_TRUNK_CARRIER, CONFIG_TRUNK_CONTACT_CENTRE, CONF
 enum config_mask_mode { CONFIG_MASK_NOISE, CONFIG_MASK_BEEP, CONFIG_MASK_MUTE };
 enum config_engine { CONFIG_ENGINE_OWN, CONFIG_ENGINE_SPANDSP };
 
+/* What becomes of a new payment while the gateway's circuit breaker is open (requirement S1-27). */
+enum config_on_open { CONFIG_ON_OPEN_FALLBACK, CONFIG_ON_OPEN_QUEUE, CONFIG_ON_OPEN_AGENT };
+
+struct config_gateway {
+    char url[LIMIT_PATH_BYTES]; /* https:// only */
+    char api_key_path[LIMIT_PATH_BYTES];
+    char ca_path[LIMIT_PATH_BYTES];   /* empty: the system's */
+    char connector[LIMIT_NAME_BYTES]; /* stripe, paypal, braintree; empty: by the host of url */
+    char merchant[LIMIT_NAME_BYTES];  /* the merchant's account at the gateway, where it wants one */
+    bool sandbox;                     /* allows a loopback gateway; refuses live keys */
+    bool is_off;                      /* enabled: false; no payment begins, what has begun ends */
+    enum config_on_open on_open;      /* of the first gateway */
+    unsigned create_timeout_ms;       /* requirement C1: 5000 */
+    unsigned charge_timeout_ms;       /* requirement C1: 30000 */
+    unsigned ceiling_ms;              /* a step with everything in it; requirement C1: 60000 */
+    unsigned retries;                 /* requirement C2: 2 */
+    unsigned create_retries;          /* requirement C2: 1 */
+    unsigned retry_wait_ms;
+    unsigned retry_factor; /* requirement C2: 2; 1 is always the same wait */
+    struct {
+        unsigned slow_ms;  /* three exchanges in a row that took longer on average open it; 0: no breaker */
+        unsigned failures; /* or so many unanswered in a row; 0: not counted */
+        unsigned open_s;
+    } breaker;
+};
+
 struct config_api_token {
     char name[LIMIT_NAME_BYTES]; /* shown in audit lines */
     char path[LIMIT_PATH_BYTES]; /* file that holds the bearer token */
@@ -81,18 +107,8 @@ struct config {
         unsigned attempts_max; /* declines before it ends */
         uint32_t brands;       /* bits 1 << enum card_brand that are accepted */
     } capture;
-    struct {
-        char url[LIMIT_PATH_BYTES]; /* https:// only */
-        char api_key_path[LIMIT_PATH_BYTES];
-        char ca_path[LIMIT_PATH_BYTES];   /* empty: the system's */
-        char connector[LIMIT_NAME_BYTES]; /* stripe, paypal, braintree; empty: by the host of url */
-        char merchant[LIMIT_NAME_BYTES];  /* the merchant's account at the gateway, where it wants one */
-        bool sandbox;                     /* allows a loopback gateway; refuses live keys */
-        unsigned create_timeout_ms;       /* requirement C1: 5000 */
-        unsigned charge_timeout_ms;       /* requirement C1: 30000 */
-        unsigned retries;                 /* requirement C2 */
-        unsigned retry_wait_ms;
-    } gateway;
+    struct config_gateway gateway;
+    struct config_gateway fallback; /* url empty: there is none */
     struct {
         struct sockaddr_in listen;
         char certificate_path[LIMIT_PATH_BYTES];
@@ -103,6 +119,9 @@ struct config {
         size_t token_count;
     } desk;
 };
+
+/* References to secrets of the gateway role, one after the other, some of them empty; NULL: no more. */
+const char *config_gateway_secret(const struct config *config, size_t index);
 
 #define CONFIG_ERROR_BYTES 512
 

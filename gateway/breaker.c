@@ -29,6 +29,12 @@ bool breaker_allow(struct breaker *breaker, struct mono_time now)
     return true;
 }
 
+unsigned breaker_wait_ms(const struct breaker *breaker, struct mono_time now)
+{
+    bool is_open = breaker->state == BREAKER_OPEN && !mono_reached(now, breaker->open_until);
+    return is_open ? (unsigned)mono_elapsed_ms(now, breaker->open_until) + 1 : 0;
+}
+
 static void forget(struct breaker *breaker)
 {
     breaker->exchanges = 0;

@@ -43,6 +43,9 @@ void breaker_init(struct breaker *breaker, const struct breaker_policy *policy);
 /* May a new payment begin? In half open, true for one asker, which then is the probe. */
 bool breaker_allow(struct breaker *breaker, struct mono_time now);
 
+/* How long until breaker_allow() may say yes; 0: now, or when the probe that is out is back. */
+unsigned breaker_wait_ms(const struct breaker *breaker, struct mono_time now);
+
 /* Every exchange, asked for or not. is_answered: an HTTP answer below 500 came. True when the state changed. */
 bool breaker_record(struct breaker *breaker, struct mono_time now, double ms, bool is_answered);
 

@@ -95,6 +95,15 @@ enum gateway_reason {
     REASON_COUNT
 };
 
+/* What to do about a payment that no gateway would begin (requirement S1-27, gateway.on_open). */
+enum gateway_advice {
+    ADVICE_NONE,
+    ADVICE_LATER, /* the gateway is given a rest: hold the caller, or offer to, and try again_after_ms later */
+    ADVICE_AGENT, /* a person takes the payment by other means */
+    ADVICE_OFF,   /* payments are switched off in the configuration */
+    ADVICES
+};
+
 struct gateway_reply_msg {
     struct msg_header header;
     uint16_t request_type; /* enum gateway_msg_type that this answers */
@@ -103,9 +112,10 @@ struct gateway_reply_msg {
     uint8_t reason;        /* enum gateway_reason */
     uint8_t
         gateway_index; /* of the gateways configured (0, or 1 for the fallback), the one that has it now */
-    uint8_t reserved[2];
+    uint8_t advice;    /* enum gateway_advice; TOKENISE that was refused before anything was sent */
+    uint8_t reserved;
     uint32_t attempt;
-    uint32_t reserved2;
+    uint32_t again_after_ms;           /* ADVICE_LATER */
     char token[LIMIT_TOKEN_BYTES];     /* TOKENISE */
     char order_ref[LIMIT_TOKEN_BYTES]; /* CREATE and after */
 };

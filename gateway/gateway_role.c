@@ -24,11 +24,6 @@
 
 #define BEAT_MS 100
 
-/* Requirement S1-27: three answers in a row that took 15 s on average. */
-#define BREAKER_SLOW_MS  15000
-#define BREAKER_FAILURES 10
-#define BREAKER_OPEN_MS  30000
-
 /* What pthread_create() asks clone(2) for. */
 #define THREAD_FLAGS                                                                                         \
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |       \
@@ -106,49 +101,73 @@ static bool is_loopback_url(const char *url)
 }
 
 /* A live key never meets the sandbox, and a loopback gateway is the sandbox (requirement S4-09). */
-static enum err check_key(const struct config *config, const struct step_settings *settings)
+static enum err check_key(const struct config_gateway *config, const struct step_settings *settings)
 {
     bool is_live =
         settings->connector->key_is_live(secret_bytes(settings->key), secret_length(settings->key));
-    if (config->gateway.sandbox && (is_live || connector_url_is_live(config->gateway.url))) {
+    if (config->sandbox && (is_live || connector_url_is_live(config->url))) {
         log_event(LOG_ERROR, "a live key or host with gateway.sandbox: use test ones or switch sandbox off");
         return ERR_REFUSED;
     }
-    if (!config->gateway.sandbox && is_loopback_url(config->gateway.url)) {
+    if (!config->sandbox && is_loopback_url(config->url)) {
         log_event(LOG_ERROR, "gateway.url is on loopback: that needs gateway.sandbox");
         return ERR_REFUSED;
     }
     return OK;
 }
 
-static enum err make_settings(const struct config *config, struct step_settings *settings)
+/* Everything but the key. */
+static void fill_settings(const struct config_gateway *config, struct step_settings *settings)
 {
     memset(settings, 0, sizeof(*settings));
-    settings->connector = config->gateway.connector[0] ? connector_find(config->gateway.connector)
-                                                       : connector_for_url(config->gateway.url);
-    if (!settings->connector) {
-        log_event(LOG_ERROR, "no such gateway.connector", LOG_TEXT("name", config->gateway.connector));
-        return ERR_NOT_FOUND;
-    }
-    snprintf(settings->account.merchant, sizeof(settings->account.merchant), "%s", config->gateway.merchant);
-    snprintf(settings->url, sizeof(settings->url), "%s", config->gateway.url);
+    snprintf(settings->account.merchant, sizeof(settings->account.merchant), "%s", config->merchant);
+    snprintf(settings->url, sizeof(settings->url), "%s", config->url);
     for (size_t n = strlen(settings->url); n > 0 && settings->url[n - 1] == '/'; n--)
         settings->url[n - 1] = '\0';
-    snprintf(settings->ca_path, sizeof(settings->ca_path), "%s", config->gateway.ca_path);
-    settings->create_timeout_ms = config->gateway.create_timeout_ms;
-    settings->charge_timeout_ms = config->gateway.charge_timeout_ms;
-    settings->retries = config->gateway.retries;
-    settings->retry_wait_ms = config->gateway.retry_wait_ms;
-    settings->breaker = (struct breaker_policy){BREAKER_SLOW_MS, BREAKER_FAILURES, BREAKER_OPEN_MS};
+    snprintf(settings->ca_path, sizeof(settings->ca_path), "%s", config->ca_path);
+    settings->create_timeout_ms = config->create_timeout_ms;
+    settings->charge_timeout_ms = config->charge_timeout_ms;
+    settings->ceiling_ms = config->ceiling_ms;
+    settings->retries = config->retries;
+    settings->create_retries = config->create_retries;
+    settings->retry_wait_ms = config->retry_wait_ms;
+    settings->retry_factor = config->retry_factor;
+    settings->breaker = (struct breaker_policy){config->breaker.slow_ms, config->breaker.failures,
+                                                config->breaker.open_s * 1000};
+    settings->on_open = (enum gateway_on_open)config->on_open;
+    settings->is_off = config->is_off;
+}
+
+static enum err make_settings(const struct config_gateway *config, struct step_settings *settings)
+{
+    fill_settings(config, settings);
+    settings->connector =
+        config->connector[0] ? connector_find(config->connector) : connector_for_url(config->url);
+    if (!settings->connector) {
+        log_event(LOG_ERROR, "no such gateway.connector", LOG_TEXT("name", config->connector));
+        return ERR_NOT_FOUND;
+    }
     enum err err = secret_new(&settings->key, CONNECTOR_KEY_BYTES);
     if (!err)
-        err = secret_source_read(config->gateway.api_key_path, settings->key);
+        err = secret_source_read(config->api_key_path, settings->key);
     if (err) {
         log_event(LOG_ERROR, "cannot read gateway.api_key_file: it must hold the key and nothing else",
-                  LOG_TEXT("reference", config->gateway.api_key_path), LOG_ERR("why", err));
+                  LOG_TEXT("reference", config->api_key_path), LOG_ERR("why", err));
         return err;
     }
     return check_key(config, settings);
+}
+
+/* The first and, where there is one, its fallback. On error no key is left. */
+static enum err make_all_settings(const struct config *config, struct step_settings *settings, size_t *count)
+{
+    const struct config_gateway *configured[LIMIT_GATEWAYS] = {&config->gateway, &config->fallback};
+    enum err err = OK;
+    for (*count = 0; *count < LIMIT_GATEWAYS && configured[*count]->url[0] && !err; ++*count)
+        err = make_settings(configured[*count], &settings[*count]);
+    for (size_t i = 0; i < *count && err; i++)
+        secret_free(settings[i].key);
+    return err;
 }
 
 /* What loads code or configuration on first use does so now: names are looked up in files and DNS only, which is
@@ -204,15 +223,16 @@ static enum err raise_wall(const struct config *config)
 
 /* --- the loop --- */
 
-static enum err open_loop(struct gateway_role *role, const struct step_settings *settings)
+static enum err open_loop(struct gateway_role *role, const struct step_settings *settings, size_t count)
 {
     struct timeval every = {0, BEAT_MS * 1000};
     role->base = event_base_new();
     if (!role->base) {
-        secret_free(settings->key);
+        for (size_t i = 0; i < count; i++)
+            secret_free(settings[i].key);
         return ERR_MEMORY;
     }
-    enum err err = vault_link_init(&role->link, role->base, settings);
+    enum err err = vault_link_init(&role->link, role->base, settings, count);
     int fd = role->context->link_fd[ROLE_VAULT];
     role->context->link_fd[ROLE_VAULT] = -1;
     if (!err && fd >= 0)
@@ -242,20 +262,19 @@ static void close_loop(struct gateway_role *role)
 int gateway_role_run(struct role_context *context)
 {
     struct gateway_role role = {.context = context};
-    struct step_settings settings;
+    struct step_settings settings[LIMIT_GATEWAYS];
+    size_t count = 0;
     signal(SIGPIPE, SIG_IGN); /* curl is told to leave signals alone */
     enum err err = wipe_heap_install();
     if (err) {
         log_event(LOG_ERROR, "the wiping heap could not be put under curl and OpenSSL", LOG_ERR("why", err));
         return 1;
     }
-    err = make_settings(context->config, &settings);
-    if (err) {
-        secret_free(settings.key);
+    err = make_all_settings(context->config, settings, &count);
+    if (err)
         return 1;
-    }
     warm_up();
-    err = open_loop(&role, &settings);
+    err = open_loop(&role, settings, count);
     if (!err)
         err = raise_wall(context->config);
     if (!err)
@@ -263,9 +282,11 @@ int gateway_role_run(struct role_context *context)
     if (err) {
         log_event(LOG_ERROR, "the gateway cannot start", LOG_ERR("why", err));
     } else {
-        struct endpoint endpoint;
-        endpoint_read(&endpoint, settings.url);
-        endpoint_log(&endpoint, settings.connector->name);
+        for (size_t i = 0; i < count; i++) {
+            struct endpoint endpoint;
+            endpoint_read(&endpoint, settings[i].url);
+            endpoint_log(&endpoint, settings[i].connector->name);
+        }
         event_base_dispatch(role.base);
     }
     close_loop(&role);

@@ -3,18 +3,20 @@
  * the gateway.
  *
  *   desk -> gateway   ORDER
- *   gateway -> desk   ORDER_REPLY
+ *   gateway -> desk   ORDER_REPLY, HEALTH
  *
- * subject: the order's id, drawn by the desk. Nothing here can hold a card. */
+ * subject: the order's id, drawn by the desk; 0 with HEALTH. Nothing here can hold a card. */
 #ifndef TONEGATE_GATEWAY_ORDER_MSG_H
 #define TONEGATE_GATEWAY_ORDER_MSG_H
 
 #include "base/limits.h"
 #include "base/msg.h"
+#include "gateway/gateway_msg.h"
 
 enum order_msg_type {
     ORDER_TAKE = 0x0401,
     ORDER_REPLY = 0x0411,
+    GATEWAY_HEALTH = 0x0412, /* of one gateway; sums since the role began */
 };
 
 enum order_kind {
@@ -62,6 +64,20 @@ struct order_reply_msg {
     uint8_t reserved[4];
     char order_ref[LIMIT_TOKEN_BYTES]; /* the gateway's name for refund, subscription or link */
     char url[LIMIT_LINK_BYTES];        /* LINK: the payment page */
+};
+
+struct gateway_health_msg {
+    struct msg_header header;
+    uint8_t gateway_index;
+    uint8_t breaker_state; /* enum breaker_state: 0 closed, 1 open, 2 half open */
+    uint8_t is_off;        /* no payment begins there, by configuration */
+    uint8_t reserved;
+    uint32_t opened;                  /* how often the breaker has opened */
+    uint64_t steps[GATEWAY_OUTCOMES]; /* steps and orders that ended so, by enum gateway_outcome */
+    uint64_t exchanges;               /* HTTP exchanges, answered or not */
+    uint32_t average_ms;              /* of one exchange */
+    uint8_t reserved2[4];
+    char connector[LIMIT_NAME_BYTES];
 };
 
 #endif

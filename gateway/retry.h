@@ -15,6 +15,7 @@ struct retry_policy {
 };
 
 #define RETRY_LEAST_MS 500
+#define RETRY_FACTOR   2 /* where the configuration says none (requirement C2) */
 
 /* tries_done 1.., elapsed_ms since the step came, asked_ms what the gateway said (Retry-After; -1: nothing). The wait is
  * the longer of the policy's and the gateway's; false when that passes the ceiling or no try is left. */

@@ -8,15 +8,18 @@
  * - once such a step may have been carried out, only "done" and "declined" are certain; anything else that follows
  *   is told as NO_ANSWER.
  *
+ * Two gateways: a payment begins at the first whose breaker lets it in. A TOKENISE that the first certainly did not carry
+ * out begins anew at the second; whatever follows a token stays where the token is, and the message says where.
+ *
  * The card: written into a struct secret by the connector, gone from there at the last try's last byte or with the
- * step. Thread: the loop's. */
+ * step. Where there is a fallback it also lies in a second one until the first gateway has answered.
+ * Thread: the loop's. */
 #ifndef TONEGATE_GATEWAY_STEP_H
 #define TONEGATE_GATEWAY_STEP_H
 
 #include "base/err.h"
 #include "base/secret.h"
-#include "gateway/breaker.h"
-#include "gateway/connector.h"
+#include "gateway/gateway.h"
 #include "gateway/gateway_msg.h"
 #include "gateway/order_msg.h"
 
@@ -24,20 +27,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct step_settings {
-    const struct connector *connector;
-    struct connector_account account;
-    char url[LIMIT_PATH_BYTES]; /* scheme and host, perhaps a base path; no slash at the end */
-    char ca_path[LIMIT_PATH_BYTES];
-    struct secret *key;         /* taken over */
-    unsigned create_timeout_ms; /* CREATE, STATUS, ABANDON */
-    unsigned charge_timeout_ms; /* TOKENISE, CONFIRM */
-    unsigned ceiling_ms;        /* 0: LIMIT_GATEWAY_CEILING_MS */
-    unsigned retries;
-    unsigned retry_wait_ms;
-    struct breaker_policy breaker; /* zero: none */
-};
 
 /* For the one log line of a step and for tests. */
 struct step_report {
@@ -53,9 +42,10 @@ typedef void step_reply_h(void *owner, const struct gateway_reply_msg *reply,
 
 struct steps;
 
-/* Takes settings->key over, also on error. ERR_MEMORY, ERR_SYSTEM, ERR_RANGE (settings). */
+/* settings: the gateway payments begin at, then its fallback, 1..LIMIT_GATEWAYS in all; their keys are taken over, also
+ * on error. ERR_MEMORY, ERR_SYSTEM, ERR_RANGE (settings). */
 MUST_USE enum err steps_new(struct steps **out, struct event_base *base, const struct step_settings *settings,
-                            step_reply_h *reply_h, void *owner);
+                            size_t gateway_count, step_reply_h *reply_h, void *owner);
 
 /* Ends everything without a reply. NULL is accepted. */
 void steps_free(struct steps *steps);
@@ -89,6 +79,9 @@ void steps_orphan(struct steps *steps);
 
 size_t steps_count(const struct steps *steps);
 
-enum breaker_state steps_breaker_state(const struct steps *steps);
+size_t steps_gateway_count(const struct steps *steps);
+
+/* For whoever shows it; gateway_index below steps_gateway_count(). */
+void steps_health(const struct steps *steps, size_t gateway_index, struct gateway_health_msg *out);
 
 #endif

@@ -33,6 +33,7 @@ static void reply_h(void *owner, const struct gateway_reply_msg *reply, const st
     enum err err = msg_send(&link->port, reply);
     log_event(err || reply->outcome >= GATEWAY_FAILED ? LOG_WARN : LOG_INFO, "gateway step",
               LOG_ID("capture", reply->header.subject), LOG_COUNT("attempt", reply->attempt),
+              LOG_COUNT("gateway", reply->gateway_index),
               LOG_CONSTANT("step", connector_operation_name(report->operation)),
               LOG_CONSTANT("outcome", gateway_outcome_name(reply->outcome)),
               LOG_CONSTANT("reason", gateway_reason_name(reply->reason)),
@@ -73,7 +74,7 @@ enum err vault_link_open(struct vault_link *link, int fd)
 }
 
 enum err vault_link_init(struct vault_link *link, struct event_base *base,
-                         const struct step_settings *settings)
+                         const struct step_settings *settings, size_t gateway_count)
 {
     *link = (struct vault_link){.base = base,
                                 .port = {.fd = -1,
@@ -81,7 +82,7 @@ enum err vault_link_init(struct vault_link *link, struct event_base *base,
                                          .permit_count = sizeof(permits) / sizeof(permits[0]),
                                          .state_h = state_h,
                                          .owner = link}};
-    return steps_new(&link->steps, base, settings, reply_h, link);
+    return steps_new(&link->steps, base, settings, gateway_count, reply_h, link);
 }
 
 void vault_link_free(struct vault_link *link)

@@ -12,9 +12,9 @@ struct vault_link {
     struct event *readable;
 };
 
-/* Starts with no peer. Takes settings->key over, also on error. Errors of steps_new(). */
+/* Starts with no peer. Takes the keys of the gateway_count settings over, also on error. Errors of steps_new(). */
 MUST_USE enum err vault_link_init(struct vault_link *link, struct event_base *base,
-                                  const struct step_settings *settings);
+                                  const struct step_settings *settings, size_t gateway_count);
 
 /* fd becomes the link's. ERR_MEMORY. */
 MUST_USE enum err vault_link_open(struct vault_link *link, int fd);

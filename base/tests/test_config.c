@@ -51,7 +51,11 @@ static void the_example_is_good_and_read_in_full(void **state)
     assert_int_equal(config.media.lookahead_ms, 20);
     assert_int_equal(config.capture.brands, 0x1fe);
     assert_int_equal(config.gateway.charge_timeout_ms, 30000);
+    assert_int_equal(config.gateway.breaker.open_s, 30);
+    assert_int_equal(config.gateway.on_open, CONFIG_ON_OPEN_FALLBACK);
+    assert_false(config.gateway.is_off);
     assert_false(config.gateway.sandbox);
+    assert_string_equal(config.fallback.url, "");
     assert_string_equal(config.desk.tokens[0].name, "agents");
 }
 
@@ -97,6 +101,11 @@ static void a_mistake_is_named_with_file_line_and_expectation(void **state)
     expect_complaint("reference_header: X-Call-Reference", "reference_header: \"X-a: b\"", "letters, digits");
     expect_complaint("url: \"https://", "url: \"http://", "https://");
     expect_complaint("sandbox: false", "sandbox: maybe", "true or false");
+    expect_complaint("enabled: true", "enabled: yes", "true or false");
+    expect_complaint("on_open: fallback", "on_open: pray", "expected one of fallback queue agent");
+    expect_complaint("retry_factor: 2", "retry_factor: 0", "a whole number 1..10");
+    expect_complaint("open_s: 30", "open_s: 301", "a whole number 1..300");
+    expect_complaint("failures: 10", "failure: 10", "unknown key \"failure\" in breaker");
     expect_complaint("[visa, ", "[visum, ", "expected one of visa");
     expect_complaint("calls_max: 500", "calls_max: -1", "a whole number 1..");
 }
@@ -126,6 +135,34 @@ static void what_is_missing_doubled_or_does_not_fit_together_is_refused(void **s
     free(text);
 }
 
+/* The commented part of the example is what is read here. */
+static void a_fallback_has_the_keys_of_a_gateway_and_its_defaults(void **state)
+{
+    (void)state;
+    struct config config;
+    char message[CONFIG_ERROR_BYTES];
+    char *text = calloc(1, LIMIT_CONFIG_BYTES);
+    assert_non_null(text);
+    memcpy(text, example, example_length);
+    char *block = strstr(text, "# fallback_gateway:");
+    assert_non_null(block);
+    for (char *line = block; *line == '#'; line = strchr(line, '\n') + 1)
+        memmove(line, line + 2, strlen(line + 2) + 1);
+    assert_int_equal(config_parse(&config, "a", text, strlen(text), message), OK);
+    assert_string_equal(config.fallback.url, "https://api-m.paypal.com");
+    assert_int_equal(config.fallback.charge_timeout_ms, 30000);
+    assert_string_equal(config_gateway_secret(&config, 1), "env:PAYPAL_KEY");
+    assert_null(config_gateway_secret(&config, 100));
+    memcpy(strstr(text, "sandbox: false"), "sandbox: true ", 14);
+    assert_int_equal(config_parse(&config, "a", text, strlen(text), message), ERR_SYNTAX);
+    assert_non_null(strstr(message, "sandbox must be what gateway: sandbox is"));
+    memcpy(strstr(text, "enabled: true "), "enabled: false", 14);
+    memcpy(strstr(text, "sandbox: true "), "sandbox: false", 14);
+    assert_int_equal(config_parse(&config, "a", text, strlen(text), message), OK);
+    assert_true(config.gateway.is_off);
+    free(text);
+}
+
 static void a_file_that_cannot_be_read_is_named(void **state)
 {
     (void)state;
@@ -143,6 +180,7 @@ int main(void)
         cmocka_unit_test(the_example_is_good_and_read_in_full),
         cmocka_unit_test(a_mistake_is_named_with_file_line_and_expectation),
         cmocka_unit_test(what_is_missing_doubled_or_does_not_fit_together_is_refused),
+        cmocka_unit_test(a_fallback_has_the_keys_of_a_gateway_and_its_defaults),
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),
     };
     return cmocka_run_group_tests(tests, load_example, free_example);

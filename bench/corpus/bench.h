@@ -12,6 +12,11 @@ struct bench_options {
     size_t presses;     /* per cell of a grid */
     const char *speech; /* folder of speech to run on under presses */
     const char *cell;   /* only cells whose name holds this; NULL: all */
+    const char *html;   /* also write a page; NULL: none */
+    const char
+        *state; /* of corpus: what is done of a long run; NULL: in the usual file, until it is complete */
+    bool is_stateless;
+    unsigned channel;   /* of corpus: of each recording, from 1 */
     char *const *paths; /* what is left of the command line */
     size_t path_count;
 };

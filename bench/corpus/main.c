@@ -2,18 +2,73 @@
 
 #include "testvectors/speech.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
-    "tonegate-bench tones  [--presses N] [--seed N] [--speech DIR] [--cell NAME] [--json]\n"
+    "tonegate-bench tones  [--presses N] [--seed N] [--speech DIR] [--cell NAME] [--json] [--html FILE]\n"
     "    grids of generated keys through the armed path: heard, wrong, latency, leaked; SpanDSP beside\n"
     "tonegate-bench speed  [--speech DIR] [--json]\n"
     "    ns per sample and channels per core of every face, SpanDSP beside\n"
-    "tonegate-bench corpus [--json] DIR...\n"
-    "    recordings without keys: false digits per hour, share of speech masked\n";
+    "tonegate-bench corpus [--channel N] [--state FILE | --no-state] [--json] [--html FILE] DIR...\n"
+    "    recordings, with labels or without: heard, missed, wrong, doubled and false keys, latency, leaks, "
+    "speech masked.\n"
+    "    Labels lie beside a recording NAME.wav: NAME.txt (Audacity label track), NAME.tsv, or one "
+    "labels.tsv for a DIR.\n"
+    "    Stopped (Ctrl-C), the same command goes on: what is done is in FILE, or in ./tonegate-corpus.state "
+    "until all is.\n"
+    "Exit 0: done. 2: a file or the command line is wrong; other files were judged. 130: stopped.\n";
+
+static bool take_count(const char *text, uint64_t most, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return isdigit((unsigned char)text[0]) && *end == '\0' && errno == 0 && *out <= most;
+}
+
+static bool take_option(struct bench_options *options, int letter, const char *value)
+{
+    uint64_t number = 0;
+    switch (letter) {
+    case 'j':
+        options->is_json = true;
+        return true;
+    case 's':
+        return take_count(value, UINT64_MAX, &options->seed);
+    case 'n':
+        if (!take_count(value, 10000000, &number) || number == 0)
+            return false;
+        options->presses = (size_t)number;
+        return true;
+    case 'd':
+        options->speech = value;
+        return true;
+    case 'c':
+        options->cell = value;
+        return true;
+    case 'w':
+        options->html = value;
+        return true;
+    case 'f':
+        options->state = value;
+        return true;
+    case 'o':
+        options->is_stateless = true;
+        return true;
+    case 'k':
+        if (!take_count(value, 32, &number) || number == 0)
+            return false;
+        options->channel = (unsigned)number;
+        return true;
+    default:
+        return false;
+    }
+}
 
 int main(int argc, char **argv)
 {
@@ -23,6 +78,10 @@ int main(int argc, char **argv)
         {"presses", required_argument, NULL, 'n'},
         {"speech", required_argument, NULL, 'd'},
         {"cell", required_argument, NULL, 'c'},
+        {"html", required_argument, NULL, 'w'},
+        {"state", required_argument, NULL, 'f'},
+        {"no-state", no_argument, NULL, 'o'},
+        {"channel", required_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -30,25 +89,21 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(const struct bench_options *options);
     } commands[] = {{"tones", bench_tones}, {"speed", bench_speed}, {"corpus", bench_corpus}};
-    struct bench_options options = {.seed = 1, .presses = 2000, .speech = SPEECH_PROMPTS};
+    struct bench_options options = {.seed = 1, .presses = 2000, .speech = SPEECH_PROMPTS, .channel = 1};
     int letter;
     while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-        if (letter == 'j')
-            options.is_json = true;
-        else if (letter == 's')
-            options.seed = strtoull(optarg, NULL, 10);
-        else if (letter == 'n')
-            options.presses = strtoull(optarg, NULL, 10);
-        else if (letter == 'd')
-            options.speech = optarg;
-        else if (letter == 'c')
-            options.cell = optarg;
-        else {
-            fputs(usage, letter == 'h' ? stdout : stderr);
-            return letter == 'h' ? 0 : 2;
+        if (letter == 'h') {
+            fputs(usage, stdout);
+            return 0;
+        }
+        if (!take_option(&options, letter, optarg)) {
+            if (letter != '?')
+                fprintf(stderr, "tonegate-bench: %s is not a value this option takes\n", optarg);
+            fputs(usage, stderr);
+            return 2;
         }
     }
-    if (options.presses == 0 || options.presses > 10000000 || optind >= argc) {
+    if (optind >= argc) {
         fputs(usage, stderr);
         return 2;
     }

@@ -147,6 +147,7 @@ struct step_settings rig_settings(const char *url)
                                      .charge_timeout_ms = 8000,
                                      .ceiling_ms = 20000,
                                      .retries = 2,
+                                     .create_retries = 1,
                                      .retry_wait_ms = 50};
     size_t capacity;
     snprintf(settings.url, sizeof(settings.url), "%s", url);
@@ -165,14 +166,24 @@ static void link_up(struct rig *rig)
     assert_int_equal(vault_link_open(&rig->link, ends[1]), OK);
 }
 
-void rig_open(struct rig *rig, const struct step_settings *settings)
+static void open_gateways(struct rig *rig, const struct step_settings *settings, size_t count)
 {
     memset(rig, 0, sizeof(*rig));
     rig->base = event_base_new();
     assert_non_null(rig->base);
     rig->vault = (struct msg_port){.permits = permits, .permit_count = 1, .owner = rig};
-    assert_int_equal(vault_link_init(&rig->link, rig->base, settings), OK);
+    assert_int_equal(vault_link_init(&rig->link, rig->base, settings, count), OK);
     link_up(rig);
+}
+
+void rig_open(struct rig *rig, const struct step_settings *settings)
+{
+    open_gateways(rig, settings, 1);
+}
+
+void rig_open_two(struct rig *rig, const struct step_settings *settings)
+{
+    open_gateways(rig, settings, 2);
 }
 
 void rig_close(struct rig *rig)

@@ -41,6 +41,7 @@ struct rig {
 /* Settings that tests change before rig_open(). */
 struct step_settings rig_settings(const char *url);
 void rig_open(struct rig *rig, const struct step_settings *settings);
+void rig_open_two(struct rig *rig, const struct step_settings *settings); /* the first and its fallback */
 void rig_close(struct rig *rig);
 void rig_relink(struct rig *rig); /* the vault died and came back */
 

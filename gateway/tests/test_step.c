@@ -367,6 +367,41 @@ static void orders_leave_room_for_cards_and_outlive_the_vault(void **state)
     close_rig();
 }
 
+/* --- two gateways --- */
+
+static void an_order_goes_where_its_payment_is_and_a_page_to_where_payments_begin(void **state)
+{
+    (void)state;
+    struct fake second;
+    struct step_settings settings[2];
+    memset(&probe, 0, sizeof(probe));
+    reply_count = 0;
+    fake_start_script(&fake, "5", rig_path("right"));
+    fake_start_script(&second, "r", rig_path("right"));
+    for (size_t i = 0; i < 2; i++) {
+        settings[i] = rig_settings(i == 0 ? fake.url : second.url);
+        settings[i].connector = &safe_probe;
+        settings[i].retries = 0;
+        settings[i].breaker = (struct breaker_policy){.slow_ms = 15000, .failures_max = 2, .open_ms = 9000};
+    }
+    rig_open_two(&rig, settings);
+    struct order_take_msg order = make_order(ORDER_KIND_REFUND);
+    order.gateway_index = 1;
+    assert_int_equal(carry_out(&order)->outcome, GATEWAY_DONE);
+    assert_int_equal(reply.gateway_index, 1);
+    assert_int_equal(fake.counts->requests, 0);
+    for (unsigned i = 0; i < 2; i++) { /* the second of them opens the breaker */
+        assert_int_equal(carry_out_kind(ORDER_KIND_LINK)->outcome, GATEWAY_NO_ANSWER);
+        assert_int_equal(reply.gateway_index, 0);
+    }
+    assert_int_equal(carry_out_kind(ORDER_KIND_LINK)->outcome, GATEWAY_DONE);
+    assert_int_equal(reply.gateway_index, 1);
+    assert_int_equal(carry_out_kind(ORDER_KIND_REFUND)->outcome, GATEWAY_NO_ANSWER);
+    assert_int_equal(reply.gateway_index, 0);
+    close_rig();
+    fake_stop(&second);
+}
+
 /* --- the card comes back --- */
 
 /* The connector believes any number; FAKE's 'e' gives the card's own as the token's name. */
@@ -410,6 +445,7 @@ int main(void)
         cmocka_unit_test(nothing_that_was_not_sent_is_in_doubt),
         cmocka_unit_test(the_same_order_twice_is_one_and_another_of_its_id_is_refused),
         cmocka_unit_test(orders_leave_room_for_cards_and_outlive_the_vault),
+        cmocka_unit_test(an_order_goes_where_its_payment_is_and_a_page_to_where_payments_begin),
         cmocka_unit_test(a_card_that_comes_back_is_no_reference),
     };
     rig_setup();

@@ -74,16 +74,18 @@ static char *own_variable(const char *name)
     return NULL;
 }
 
-/* Only what changes how a role runs, nothing that could carry a secret or a proxy address in: but the gateway gets what
- * gateway.api_key_file refers to, and nobody else does. */
+#define REFERENCES_MAX 16
+
+/* Only what changes how a role runs, nothing that could carry a secret or a proxy address in: but the gateway gets the
+ * variables that its own secrets refer to, and nobody else does. */
 static char *const *child_environment(enum role role, const struct config *config)
 {
     static const char *const kept[] = {"TONEGATE_CPU", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
                                        "LSAN_OPTIONS"};
     static const char variable_prefix[] = "env:";
     static char path[] = "PATH=/usr/bin:/bin";
-    static char *environment[sizeof(kept) / sizeof(kept[0]) + 4];
-    const char *reference = config->gateway.api_key_path;
+    static char *environment[sizeof(kept) / sizeof(kept[0]) + REFERENCES_MAX + 3];
+    const char *reference;
     const size_t prefix_length = sizeof(variable_prefix) - 1;
     size_t count = 0;
     environment[count++] = path;
@@ -94,9 +96,12 @@ static char *const *child_environment(enum role role, const struct config *confi
     if (role == ROLE_GATEWAY) {
         environment[count] = own_variable("CREDENTIALS_DIRECTORY");
         count += environment[count] != NULL;
-        if (strncmp(reference, variable_prefix, prefix_length) == 0)
+        for (size_t i = 0; i < REFERENCES_MAX && (reference = config_gateway_secret(config, i)); i++) {
+            if (strncmp(reference, variable_prefix, prefix_length) != 0)
+                continue;
             environment[count] = own_variable(reference + prefix_length);
-        count += environment[count] != NULL;
+            count += environment[count] != NULL;
+        }
     }
     environment[count] = NULL;
     return environment;

@@ -1,0 +1,77 @@
+/* One gateway as configured: where it is, who we are there, and what is known of its health. The room has one or two
+ * of them; a payment belongs to the one it began at. No steps live here: see step.h. Thread: the loop's. */
+#ifndef TONEGATE_GATEWAY_GATEWAY_H
+#define TONEGATE_GATEWAY_GATEWAY_H
+
+#include "base/err.h"
+#include "base/secret.h"
+#include "gateway/breaker.h"
+#include "gateway/connector.h"
+#include "gateway/order_msg.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What becomes of a new payment while the first gateway's breaker is open (requirement S1-27). */
+enum gateway_on_open {
+    ON_OPEN_FALLBACK, /* it begins at the fallback; without one as ON_OPEN_AGENT */
+    ON_OPEN_QUEUE,    /* refused: ask again when the breaker lets one in */
+    ON_OPEN_AGENT,    /* refused: a person takes over */
+};
+
+struct step_settings {
+    const struct connector *connector;
+    struct connector_account account;
+    char url[LIMIT_PATH_BYTES]; /* scheme and host, perhaps a base path; no slash at the end */
+    char ca_path[LIMIT_PATH_BYTES];
+    struct secret *key;         /* taken over */
+    unsigned create_timeout_ms; /* CREATE, STATUS, ABANDON, LINK; connecting, whatever the step */
+    unsigned charge_timeout_ms; /* TOKENISE and what moves money */
+    unsigned ceiling_ms;        /* 0: LIMIT_GATEWAY_CEILING_MS */
+    unsigned retries;
+    unsigned create_retries; /* CREATE and LINK; never more than retries */
+    unsigned retry_wait_ms;
+    unsigned retry_factor;         /* 0: RETRY_FACTOR */
+    struct breaker_policy breaker; /* zero: none */
+    enum gateway_on_open on_open;  /* of the first */
+    bool is_off;                   /* no payment begins here; what has begun is led to its end */
+};
+
+struct gateway {
+    struct step_settings settings;
+    uint8_t index;
+    char host[CONNECTOR_HOST_BYTES]; /* as a Host header says it */
+    struct http_client *client;
+    struct breaker breaker;
+    struct secret *access; /* the token a login brought; empty: none */
+    struct mono_time access_until;
+    uint64_t steps[GATEWAY_OUTCOMES]; /* that ended so */
+    uint64_t exchange_count;
+    double exchange_ms; /* of all of them */
+};
+
+/* Takes settings->key over, also on error; then gateway is closed. ERR_MEMORY, ERR_SYSTEM (ca_path), ERR_RANGE. */
+MUST_USE enum err gateway_open(struct gateway *gateway, uint8_t index, struct event_base *base,
+                               const struct step_settings *settings);
+void gateway_close(struct gateway *gateway); /* twice is once */
+
+/* --- access tokens, where the connector wants a login --- */
+
+bool gateway_needs_login(const struct gateway *gateway);
+
+/* False: no token, or one that is over at once. */
+bool gateway_keep_access(struct gateway *gateway, const struct connector_access *access);
+
+/* What proves who we are in a request: the access token, or the key itself. */
+const struct secret *gateway_proof(const struct gateway *gateway);
+
+/* --- health --- */
+
+/* Every exchange, a login too. is_answered: an HTTP answer below 500 came. Logs a breaker that turned. */
+void gateway_note_exchange(struct gateway *gateway, double ms, bool is_answered);
+
+void gateway_health(const struct gateway *gateway, struct gateway_health_msg *out);
+
+#endif
