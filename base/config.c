@@ -258,6 +258,9 @@ CHOICE_READER(read_mode, enum config_mask_mode, {"noise", CONFIG_MASK_NOISE}, {"
 CHOICE_READER(read_engine, enum config_engine, {"own", CONFIG_ENGINE_OWN}, {"spandsp", CONFIG_ENGINE_SPANDSP})
 CHOICE_READER(read_on_open, enum config_on_open, {"fallback", CONFIG_ON_OPEN_FALLBACK},
               {"queue", CONFIG_ON_OPEN_QUEUE}, {"agent", CONFIG_ON_OPEN_AGENT})
+CHOICE_READER(read_webhook_vendor, enum config_webhook_vendor, {"stripe", CONFIG_WEBHOOK_STRIPE},
+              {"braintree", CONFIG_WEBHOOK_BRAINTREE}, {"paypal", CONFIG_WEBHOOK_PAYPAL},
+              {"adyen", CONFIG_WEBHOOK_ADYEN}, {"worldpay", CONFIG_WEBHOOK_WORLDPAY})
 /* The numbers are those of enum card_brand (capture/capture_msg.h); a test there holds the two together. */
 CHOICE_READER(read_brand, uint32_t, {"visa", 1}, {"mastercard", 2}, {"amex", 3}, {"discover", 4}, {"jcb", 5},
               {"diners", 6}, {"unionpay", 7}, {"maestro", 8})
@@ -504,6 +507,57 @@ static enum err read_tokens(struct reader *reader, yaml_node_t *node, void *targ
     return read_list(reader, node, target, key, LIMIT_API_TOKENS, each_token, &config->desk.token_count);
 }
 
+static enum err each_webhook_key(struct reader *reader, yaml_node_t *item, void *target, size_t index,
+                                 const struct key *key)
+{
+    struct config_webhook *webhook = target;
+    return read_path(reader, item, webhook->key_paths[index], key);
+}
+
+static enum err read_webhook_keys(struct reader *reader, yaml_node_t *node, void *target,
+                                  const struct key *key)
+{
+    struct config_webhook *webhook = target;
+    return read_list(reader, node, target, key, LIMIT_WEBHOOK_KEYS, each_webhook_key, &webhook->key_count);
+}
+
+static enum err each_webhook(struct reader *reader, yaml_node_t *item, void *target, size_t index,
+                             const struct key *key)
+{
+    static const struct key keys[] = {
+        {.name = "vendor",
+         .read = read_webhook_vendor,
+         .offset = offsetof(struct config_webhook, vendor),
+         .is_required = true},
+        {.name = "account", .read = read_name, .offset = offsetof(struct config_webhook, account)},
+        {.name = "keys", .read = read_webhook_keys, .is_required = true},
+        {.name = NULL}};
+    static const struct key webhook_key = {.name = "webhooks", .keys = keys};
+    struct config *config = target;
+    struct config_webhook *webhook = &config->desk.webhooks[index];
+    enum err err = read_mapping(reader, item, webhook, &webhook_key);
+    if (err)
+        return err;
+    bool needs_account =
+        webhook->vendor == CONFIG_WEBHOOK_BRAINTREE || webhook->vendor == CONFIG_WEBHOOK_PAYPAL;
+    if (needs_account && !webhook->account[0])
+        return complain(reader, line_of(item),
+                        "%s: key \"account\" is missing (Braintree: the public key, "
+                        "PayPal: the webhook's id)",
+                        key->name);
+    for (size_t i = 0; i < index; i++) {
+        if (config->desk.webhooks[i].vendor == webhook->vendor)
+            return complain(reader, line_of(item), "%s: the same vendor stands there twice", key->name);
+    }
+    return OK;
+}
+
+static enum err read_webhooks(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
+{
+    struct config *config = target;
+    return read_list(reader, node, target, key, LIMIT_WEBHOOKS, each_webhook, &config->desk.webhook_count);
+}
+
 static const struct key log_keys[] = {{.name = "level", .read = read_level, .offset = AT(log_level)},
                                       {.name = "format", .read = read_format, .offset = AT(log_format)},
                                       {.name = NULL}};
@@ -575,6 +629,7 @@ static const struct key desk_keys[] = {
     {.name = "database", .read = read_path, .offset = AT(desk.database_path), .is_required = true},
     {.name = "audit", .read = read_path, .offset = AT(desk.audit_path), .is_required = true},
     {.name = "tokens", .read = read_tokens, .is_required = true},
+    {.name = "webhooks", .read = read_webhooks},
     {.name = NULL}};
 static const struct key top_keys[] = {
     MAPPING("log", log_keys, false),

@@ -71,6 +71,26 @@ struct config_api_token {
     char path[LIMIT_PATH_BYTES]; /* file that holds the bearer token */
 };
 
+enum config_webhook_vendor {
+    CONFIG_WEBHOOK_STRIPE,
+    CONFIG_WEBHOOK_BRAINTREE,
+    CONFIG_WEBHOOK_PAYPAL,
+    CONFIG_WEBHOOK_ADYEN,
+    CONFIG_WEBHOOK_WORLDPAY,
+    CONFIG_WEBHOOK_VENDORS
+};
+
+/* What a payment gateway tells by itself, at POST /webhooks/... */
+struct config_webhook {
+    enum config_webhook_vendor vendor;
+    char account
+        [LIMIT_NAME_BYTES]; /* Braintree: the public key; PayPal: the webhook's id; Adyen: the merchant account
+                                       (empty: any) */
+    char key_paths[LIMIT_WEBHOOK_KEYS]
+                  [LIMIT_PATH_BYTES]; /* references of base/secret_source.h; PayPal: paths of certificates */
+    size_t key_count;
+};
+
 struct config {
     enum log_level log_level;
     enum log_format log_format;
@@ -117,6 +137,8 @@ struct config {
         char audit_path[LIMIT_PATH_BYTES]; /* JSON lines, appended */
         struct config_api_token tokens[LIMIT_API_TOKENS];
         size_t token_count;
+        struct config_webhook webhooks[LIMIT_WEBHOOKS];
+        size_t webhook_count;
     } desk;
 };
 

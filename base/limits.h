@@ -19,6 +19,8 @@
 #define LIMIT_SIP_LISTENERS    8
 #define LIMIT_CROSSING_HEADERS 16
 #define LIMIT_API_TOKENS       16
+#define LIMIT_WEBHOOKS         5 /* one for each vendor */
+#define LIMIT_WEBHOOK_KEYS     3 /* valid at once, while one is replaced */
 
 /* Calls */
 #define LIMIT_CALLS                4000 /* most calls of one node; the configuration may say less */
@@ -71,6 +73,8 @@
 
 /* HTTP, both sides */
 #define LIMIT_HTTP_REQUEST_BYTES 16384
+#define LIMIT_WEBHOOK_BYTES      65536 /* a body under /webhooks/ */
+#define LIMIT_WEBHOOK_EVENTS     32    /* in one body */
 #define LIMIT_HTTP_REPLY_BYTES   65536
 #define LIMIT_HTTP_CONNECTIONS   512
 #define LIMIT_EVENT_STREAMS      256

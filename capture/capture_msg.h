@@ -121,7 +121,8 @@ struct capture_stored_msg {
     uint8_t reserved[3];
 };
 
-/* An intent without an end from before the vault's restart: find out what became of it. No card is needed. */
+/* An intent without an end from before the vault's restart: find out what became of it. No card is needed. For a
+ * capture that the vault has as UNKNOWN it says: ask again now. */
 struct capture_reconcile_msg {
     struct msg_header header;
     int64_t amount_minor;

@@ -61,6 +61,8 @@ pkg_check_modules(SNDFILE REQUIRED IMPORTED_TARGET sndfile)
 pkg_check_modules(SPANDSP REQUIRED IMPORTED_TARGET spandsp)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(SSL REQUIRED IMPORTED_TARGET openssl)
+pkg_check_modules(XML REQUIRED IMPORTED_TARGET libxml-2.0)
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 
 enable_testing()
 

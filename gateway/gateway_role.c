@@ -2,9 +2,9 @@
  * holds a card, for one request. */
 #include "base/log.h"
 #include "base/role.h"
+#include "base/secret_source.h"
 #include "base/wall.h"
 #include "gateway/endpoint.h"
-#include "gateway/secret_source.h"
 #include "gateway/vault_link.h"
 #include "gateway/wipe_heap.h"
 

@@ -163,6 +163,37 @@ static void a_fallback_has_the_keys_of_a_gateway_and_its_defaults(void **state)
     free(text);
 }
 
+#define WEBHOOKS_AT "  tokens:                   # bearer"
+
+static void webhooks_are_read_or_complained_about(void **state)
+{
+    (void)state;
+    struct config config;
+    char message[CONFIG_ERROR_BYTES];
+    const char *at = strstr(example, WEBHOOKS_AT);
+    char *text = calloc(1, LIMIT_CONFIG_BYTES);
+    assert_true(at && text);
+    snprintf(text, LIMIT_CONFIG_BYTES,
+             "%.*s  webhooks: [{vendor: paypal, account: 1WH, keys: [/a.pem, /b.pem]}, {vendor: adyen, keys: "
+             "['env:K']}]\n%s",
+             (int)(at - example), example, at);
+    assert_int_equal(config_parse(&config, "a", text, strlen(text), message), OK);
+    free(text);
+    assert_int_equal(config.desk.webhook_count, 2);
+    assert_int_equal(config.desk.webhooks[0].vendor, CONFIG_WEBHOOK_PAYPAL);
+    assert_int_equal(config.desk.webhooks[0].key_count, 2);
+    assert_string_equal(config.desk.webhooks[0].key_paths[1], "/b.pem");
+    assert_string_equal(config.desk.webhooks[1].key_paths[0], "env:K");
+    expect_complaint(WEBHOOKS_AT, "  webhooks: [{vendor: braintree, keys: [a]}]\n" WEBHOOKS_AT,
+                     "key \"account\" is missing");
+    expect_complaint(WEBHOOKS_AT,
+                     "  webhooks: [{vendor: stripe, keys: [a]}, {vendor: stripe, keys: [b]}]\n" WEBHOOKS_AT,
+                     "stands there twice");
+    expect_complaint(WEBHOOKS_AT, "  webhooks: [{vendor: stripe, keys: [a, b, c, d]}]\n" WEBHOOKS_AT,
+                     "1..3 items");
+    expect_complaint(WEBHOOKS_AT, "  webhooks: [{vendor: square, keys: [a]}]\n" WEBHOOKS_AT, "one of stripe");
+}
+
 static void a_file_that_cannot_be_read_is_named(void **state)
 {
     (void)state;
@@ -181,6 +212,7 @@ int main(void)
         cmocka_unit_test(a_mistake_is_named_with_file_line_and_expectation),
         cmocka_unit_test(what_is_missing_doubled_or_does_not_fit_together_is_refused),
         cmocka_unit_test(a_fallback_has_the_keys_of_a_gateway_and_its_defaults),
+        cmocka_unit_test(webhooks_are_read_or_complained_about),
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),
     };
     return cmocka_run_group_tests(tests, load_example, free_example);

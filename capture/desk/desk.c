@@ -37,7 +37,21 @@ static enum err open_files(struct desk *desk)
         err = told(store_open(&desk->store, config->desk.database_path, desk->setup.store_vfs), "database",
                    config->desk.database_path);
     if (!err)
+        err = told(store_webhooks_open(&desk->notices, desk->store), "database", config->desk.database_path);
+    if (!err)
         err = told(audit_open(&desk->audit, config->desk.audit_path), "audit trail", config->desk.audit_path);
+    return err;
+}
+
+static enum err open_webhooks(struct desk *desk)
+{
+    enum err err = OK;
+    for (size_t i = 0; i < desk->config->desk.webhook_count && !err; i++) {
+        const struct config_webhook *webhook = &desk->config->desk.webhooks[i];
+        size_t failed = 0;
+        err = webhook_account_new(&desk->webhooks[webhook->vendor], webhook, &failed);
+        told(err, "key or certificate of a webhook", webhook->key_paths[failed]);
+    }
     return err;
 }
 
@@ -99,6 +113,8 @@ enum err desk_new(struct desk **out, const struct desk_setup *setup)
     if (!err)
         err = open_files(desk);
     if (!err)
+        err = open_webhooks(desk);
+    if (!err)
         err = take_up(desk);
     if (!err)
         err = told(audit_life(desk, "desk.start"), "audit trail", desk->config->desk.audit_path);
@@ -123,9 +139,12 @@ void desk_free(struct desk *desk)
     if (desk->audit && audit_life(desk, "desk.stop") != OK)
         log_event(LOG_WARN, "the audit trail does not tell of this stop");
     audit_close(desk->audit);
+    store_webhooks_close(&desk->notices);
     store_close(desk->store);
     desk_model_free(&desk->model);
     SSL_CTX_free(desk->tls);
+    for (size_t i = 0; i < CONFIG_WEBHOOK_VENDORS; i++)
+        webhook_account_free(desk->webhooks[i]);
     wipe(&desk->tokens, sizeof(desk->tokens));
     free(desk);
 }

@@ -2,7 +2,7 @@
 #include "base/card_shape.h"
 #include "capture/desk/capture_request.h"
 #include "capture/desk/currency.h"
-#include "capture/desk/desk_priv.h"
+#include "capture/desk/desk_ask.h"
 #include "capture/desk/desk_view.h"
 #include "capture/desk/web_files.h"
 
@@ -19,27 +19,17 @@
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "          \
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-/* One request under way. */
-struct ask {
-    struct desk *desk;
-    struct http_connection *connection;
-    const struct http_request *request;
-    struct route_match match;
-    const char *who; /* name of the token; NULL: none */
-};
-
-static void refuse(const struct ask *ask, int status, const char *code, const char *message)
+void ask_refuse(const struct ask *ask, int status, const char *code, const char *message)
 {
     http_reply_error(ask->connection, status, code, message, status == 503 ? "Retry-After: 1\r\n" : NULL);
 }
 
-/* Takes the reference. */
-static void reply_json(const struct ask *ask, int status, json_t *body, const char *extra)
+void ask_reply(const struct ask *ask, int status, json_t *body, const char *extra)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_decref(body);
     if (!text) {
-        refuse(ask, 500, "out_of_memory", "there is no memory for an answer");
+        ask_refuse(ask, 500, "out_of_memory", "there is no memory for an answer");
         return;
     }
     const struct http_reply reply = {.status = status,
@@ -51,8 +41,8 @@ static void reply_json(const struct ask *ask, int status, json_t *body, const ch
     free(text);
 }
 
-static enum err audit(const struct ask *ask, const char *what, const char *outcome, const char *resource,
-                      const struct store_capture *amount_of)
+enum err ask_audit(const struct ask *ask, const char *what, const char *outcome, const char *resource,
+                   const struct store_capture *amount_of)
 {
     char where[HTTP_PEER_TEXT];
     http_peer_text(ask->connection, where);
@@ -103,7 +93,7 @@ static void health_h(const struct ask *ask)
     const char *status = ask->desk->is_draining ? "draining" : is_whole ? "ok" : "degraded";
     if (body)
         json_object_set_new(body, "status", json_string(status));
-    reply_json(ask, ask->desk->is_draining ? 503 : 200, body, NULL);
+    ask_reply(ask, ask->desk->is_draining ? 503 : 200, body, NULL);
 }
 
 static void currencies_h(const struct ask *ask)
@@ -113,7 +103,7 @@ static void currencies_h(const struct ask *ask)
     json_t *body = json_object();
     for (size_t i = 0; i < count; i++)
         json_object_set_new(body, currencies[i].code, json_integer(currencies[i].exponent));
-    reply_json(ask, 200, body, NULL);
+    ask_reply(ask, 200, body, NULL);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -127,16 +117,16 @@ static void calls_h(const struct ask *ask)
             json_array_append_new(
                 list, desk_view_call(&model->calls[i], desk_model_capture_of(model, model->call_ids[i])));
     }
-    reply_json(ask, 200, json_pack("{s:o}", "calls", list), NULL);
+    ask_reply(ask, 200, json_pack("{s:o}", "calls", list), NULL);
 }
 
 static void call_h(const struct ask *ask)
 {
     const struct desk_call *call = desk_model_call(&ask->desk->model, ask->match.subject);
     if (!call)
-        refuse(ask, 404, "call_not_found", "no such call, or it has ended");
+        ask_refuse(ask, 404, "call_not_found", "no such call, or it has ended");
     else
-        reply_json(ask, 200, desk_view_call(call, desk_model_capture_of(&ask->desk->model, call->id)), NULL);
+        ask_reply(ask, 200, desk_view_call(call, desk_model_capture_of(&ask->desk->model, call->id)), NULL);
 }
 
 static void captures_h(const struct ask *ask)
@@ -150,20 +140,21 @@ static void captures_h(const struct ask *ask)
         char *end = NULL;
         unsigned long value = strtoul(text, &end, 10);
         if (*end || value < 1 || value > LIST_MAX) {
-            refuse(ask, 422, "limit_out_of_range", "limit must lie between 1 and 100");
+            ask_refuse(ask, 422, "limit_out_of_range", "limit must lie between 1 and 100");
             return;
         }
         limit = value;
     }
     if (http_query_value(ask->request->query, "before", text, sizeof(text)) &&
         (strncmp(text, "cap_", 4) != 0 || log_id_parse(text + 4, &before) != OK)) {
-        refuse(ask, 422, "before_invalid", "before must be the id of a capture");
+        ask_refuse(ask, 422, "before_invalid", "before must be the id of a capture");
         return;
     }
     enum err err = store_capture_list(ask->desk->store, before, records, limit, &count);
     if (err) {
-        refuse(ask, err == ERR_NOT_FOUND ? 404 : 503, err == ERR_NOT_FOUND ? "capture_not_found" : "store",
-               err == ERR_NOT_FOUND ? "before: no such capture" : "the database cannot be read now");
+        ask_refuse(ask, err == ERR_NOT_FOUND ? 404 : 503,
+                   err == ERR_NOT_FOUND ? "capture_not_found" : "store",
+                   err == ERR_NOT_FOUND ? "before: no such capture" : "the database cannot be read now");
         return;
     }
     json_t *list = json_array();
@@ -174,7 +165,7 @@ static void captures_h(const struct ask *ask)
     char next[DESK_ID_TEXT] = "";
     if (count == limit)
         desk_capture_id_text(records[count - 1].id, next);
-    reply_json(
+    ask_reply(
         ask, 200,
         json_pack("{s:o,s:o}", "captures", list, "next_before", next[0] ? json_string(next) : json_null()),
         NULL);
@@ -184,7 +175,7 @@ static struct desk_capture *wanted_capture(const struct ask *ask)
 {
     struct desk_capture *capture = desk_capture_get(ask->desk, ask->match.subject);
     if (!capture)
-        refuse(ask, 404, "capture_not_found", "no such capture");
+        ask_refuse(ask, 404, "capture_not_found", "no such capture");
     return capture;
 }
 
@@ -192,7 +183,7 @@ static void capture_h(const struct ask *ask)
 {
     const struct desk_capture *capture = wanted_capture(ask);
     if (capture)
-        reply_json(ask, 200, desk_view_capture(capture), NULL);
+        ask_reply(ask, 200, desk_view_capture(capture), NULL);
 }
 
 static void events_h(const struct ask *ask)
@@ -208,11 +199,11 @@ static void events_h(const struct ask *ask)
     enum err err = desk_events_open(ask->desk, ask->connection, is_one ? ask->match.subject : 0,
                                     ask->request->last_event_id);
     if (err) {
-        refuse(ask, 503, "too_many_streams", "too many event streams are open");
+        ask_refuse(ask, 503, "too_many_streams", "too many event streams are open");
         return;
     }
     if (!is_one)
-        (void)!audit(ask, "session.open", "ok", "", NULL);
+        (void)!ask_audit(ask, "session.open", "ok", "", NULL);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
@@ -220,11 +211,11 @@ static void events_h(const struct ask *ask)
 static bool services_are_up(const struct ask *ask)
 {
     if (ask->desk->is_draining)
-        refuse(ask, 503, "draining", "this node takes no new captures");
+        ask_refuse(ask, 503, "draining", "this node takes no new captures");
     else if (!desk_vault_is_up(ask->desk))
-        refuse(ask, 503, "vault_restarting", "the vault is restarting: try again in a second");
+        ask_refuse(ask, 503, "vault_restarting", "the vault is restarting: try again in a second");
     else if (!desk_proxy_is_up(ask->desk))
-        refuse(ask, 503, "media_restarting", "the media proxy is restarting: try again in a second");
+        ask_refuse(ask, 503, "media_restarting", "the media proxy is restarting: try again in a second");
     else
         return true;
     return false;
@@ -249,15 +240,15 @@ static struct desk_call *wanted_call(const struct ask *ask, const struct capture
     else
         count = desk_model_calls_named(&ask->desk->model, wanted->reference, wanted->callee, &call);
     if (count > 1) {
-        refuse(ask, 409, "call_ambiguous", "more than one call fits: name it by its id");
+        ask_refuse(ask, 409, "call_ambiguous", "more than one call fits: name it by its id");
         return NULL;
     }
     if (!call) {
-        refuse(ask, 404, "call_not_found", "no such call, or it has ended");
+        ask_refuse(ask, 404, "call_not_found", "no such call, or it has ended");
         return NULL;
     }
     if (call->state != PROXY_CALL_ANSWERED) {
-        refuse(ask, 409, "call_not_answered", "the call is not answered yet");
+        ask_refuse(ask, 409, "call_not_answered", "the call is not answered yet");
         return NULL;
     }
     return call;
@@ -289,7 +280,7 @@ static void reply_created(const struct ask *ask, const struct desk_capture *capt
     desk_capture_id_text(capture->record.id, id);
     snprintf(extra, sizeof(extra), "Location: /v1/captures/%s\r\n%s", id,
              is_replayed ? "Idempotent-Replayed: true\r\n" : "");
-    reply_json(ask, 201, desk_view_capture(capture), extra);
+    ask_reply(ask, 201, desk_view_capture(capture), extra);
 }
 
 /* True when the key was seen before and the answer was given. */
@@ -301,8 +292,8 @@ static bool is_replay(const struct ask *ask, const uint8_t *hash)
     if (!key[0])
         return false;
     if (strlen(key) >= STORE_IDEMPOTENCY_KEY_MAX || card_shape_within(key)) {
-        refuse(ask, 422, "idempotency_key_invalid",
-               "Idempotency-Key: at most 127 characters, no card number");
+        ask_refuse(ask, 422, "idempotency_key_invalid",
+                   "Idempotency-Key: at most 127 characters, no card number");
         return true;
     }
     enum err err = store_capture_find_key(ask->desk->store, ask->who, key, &record, stored_hash);
@@ -310,9 +301,9 @@ static bool is_replay(const struct ask *ask, const uint8_t *hash)
         return false;
     const struct desk_capture *capture = err ? NULL : desk_capture_get(ask->desk, record.id);
     if (!capture)
-        refuse(ask, 503, "store", "the database cannot be read now");
+        ask_refuse(ask, 503, "store", "the database cannot be read now");
     else if (memcmp(hash, stored_hash, sizeof(stored_hash)) != 0)
-        refuse(ask, 422, "idempotency_key_reused", "this Idempotency-Key was used for another request");
+        ask_refuse(ask, 422, "idempotency_key_reused", "this Idempotency-Key was used for another request");
     else
         reply_created(ask, capture, true);
     return true;
@@ -356,7 +347,7 @@ static enum err keep_new(const struct ask *ask, const struct desk_capture *captu
     desk_capture_id_text(capture->record.id, id);
     enum err err = desk_disk_result(ask->desk, store_capture_insert(ask->desk->store, &capture->record,
                                                                     ask->request->idempotency_key, hash));
-    return err ? err : audit(ask, "capture.open", "ok", id, &capture->record);
+    return err ? err : ask_audit(ask, "capture.open", "ok", id, &capture->record);
 }
 
 static enum err send_open(struct desk *desk, const struct store_capture *record)
@@ -373,7 +364,7 @@ static void open_for(const struct ask *ask, const struct desk_call *call,
 {
     struct desk_capture *capture = new_capture(ask, call, wanted);
     if (!capture) {
-        refuse(ask, 503, "full", "too many captures are open");
+        ask_refuse(ask, 503, "full", "too many captures are open");
         return;
     }
     if (keep_new(ask, capture, hash) != OK) {
@@ -382,12 +373,12 @@ static void open_for(const struct ask *ask, const struct desk_call *call,
         gone.record.state = CAPTURE_FAILED;
         gone.record.problem = PROBLEM_STORE;
         (void)!store_capture_end(ask->desk->store, &gone.record);
-        refuse(ask, 503, "store", "the capture could not be recorded, so it was not opened");
+        ask_refuse(ask, 503, "store", "the capture could not be recorded, so it was not opened");
         return;
     }
     if (send_open(ask->desk, &capture->record) != OK) {
         desk_capture_end(ask->desk, capture, CAPTURE_FAILED, PROBLEM_VAULT_RESTARTED);
-        refuse(ask, 503, "vault_restarting", "the vault is restarting: try again in a second");
+        ask_refuse(ask, 503, "vault_restarting", "the vault is restarting: try again in a second");
         return;
     }
     reply_created(ask, capture, false);
@@ -402,12 +393,12 @@ static void capture_open_h(const struct ask *ask)
     uint8_t hash[STORE_REQUEST_HASH_BYTES];
     const struct http_request *request = ask->request;
     if (!http_type_is(request->content_type, "application/json")) {
-        refuse(ask, 415, "media_type", "send the body as application/json");
+        ask_refuse(ask, 415, "media_type", "send the body as application/json");
         return;
     }
     enum err err = capture_request_read(&wanted, request->body, request->body_length, &code, message);
     if (err) {
-        refuse(ask, err == ERR_SYNTAX ? 400 : 422, code, message);
+        ask_refuse(ask, err == ERR_SYNTAX ? 400 : 422, code, message);
         return;
     }
     SHA256((const unsigned char *)request->body, request->body_length, hash);
@@ -505,24 +496,24 @@ static void steer_h(const struct ask *ask)
     if (!capture)
         return;
     if (!may_steer(capture, steer->route, steer->states)) {
-        refuse(ask, 409, "not_now", "the capture's state does not allow this now");
+        ask_refuse(ask, 409, "not_now", "the capture's state does not allow this now");
         return;
     }
     if (!desk_vault_is_up(ask->desk)) {
-        refuse(ask, 503, "vault_restarting", "the vault is restarting: the call stays masked");
+        ask_refuse(ask, 503, "vault_restarting", "the vault is restarting: the call stays masked");
         return;
     }
     desk_capture_id_text(capture->record.id, id);
-    enum err err = audit(ask, steer->what, "ok", id, steer->is_audit_needed ? &capture->record : NULL);
+    enum err err = ask_audit(ask, steer->what, "ok", id, steer->is_audit_needed ? &capture->record : NULL);
     if (err && steer->is_audit_needed) {
-        refuse(ask, 503, "store", "this could not be recorded, so it was not done");
+        ask_refuse(ask, 503, "store", "this could not be recorded, so it was not done");
         return;
     }
     if (steer_send(ask, capture) != OK) {
-        refuse(ask, 503, "vault_restarting", "the vault is restarting: the call stays masked");
+        ask_refuse(ask, 503, "vault_restarting", "the vault is restarting: the call stays masked");
         return;
     }
-    reply_json(ask, 202, desk_view_capture(capture), NULL);
+    ask_reply(ask, 202, desk_view_capture(capture), NULL);
 }
 
 /* --- who asks ---------------------------------------------------------------------------------------------------- */
@@ -531,7 +522,7 @@ static void audit_stranger(const struct ask *ask)
 {
     uint64_t held;
     if (log_limit_pass(&ask->desk->auth_limit, &held))
-        (void)!audit(ask, "session.refused", "refused", "", NULL);
+        (void)!ask_audit(ask, "session.refused", "refused", "", NULL);
 }
 
 /* An address that used up its tries is refused before its token is looked at: what is being guessed stays unknown. */
@@ -567,7 +558,7 @@ static void refuse_route(const struct ask *ask, enum err err)
 {
     char allow[96] = "Allow: ";
     if (err == ERR_NOT_FOUND) {
-        refuse(ask, 404, "not_found", "no such resource");
+        ask_refuse(ask, 404, "not_found", "no such resource");
         return;
     }
     for (int i = 0; i < HTTP_METHODS; i++) {
@@ -602,6 +593,12 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_FIELD_SELECT] = steer_h,
     [ROUTE_SUBMIT] = steer_h,
     [ROUTE_CANCEL] = steer_h,
+    [ROUTE_NOTICES] = desk_notices_h,
+    [ROUTE_WEBHOOK_STRIPE] = desk_webhook_h,
+    [ROUTE_WEBHOOK_BRAINTREE] = desk_webhook_h,
+    [ROUTE_WEBHOOK_PAYPAL] = desk_webhook_h,
+    [ROUTE_WEBHOOK_ADYEN] = desk_webhook_h,
+    [ROUTE_WEBHOOK_WORLDPAY] = desk_webhook_h,
 };
 
 void desk_api_h(void *owner, struct http_connection *connection, const struct http_request *request)

@@ -75,6 +75,11 @@ static void publish(struct desk *desk, const char *name, json_t *body, uint64_t 
     free(text);
 }
 
+void desk_publish(struct desk *desk, const char *name, json_t *body, uint64_t capture_id)
+{
+    publish(desk, name, body, capture_id, false);
+}
+
 void desk_publish_capture(struct desk *desk, const struct desk_capture *capture)
 {
     uint64_t id = capture->record.id;

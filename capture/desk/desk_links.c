@@ -220,7 +220,7 @@ static void progress_take(struct desk *desk, struct desk_capture *capture,
     memcpy(capture->fields, message->fields, sizeof(capture->fields));
 }
 
-static void reconcile(struct desk *desk, const struct store_intent *intent)
+static enum err reconcile(struct desk *desk, const struct store_intent *intent)
 {
     struct capture_reconcile_msg message = {.amount_minor = intent->amount_minor,
                                             .attempt = intent->attempt,
@@ -233,6 +233,17 @@ static void reconcile(struct desk *desk, const struct store_intent *intent)
     enum err err = msg_send(&desk->vault, &message);
     log_event(LOG_WARN, "an intent without an end: the vault is asked to find out", LOG_ERR("sent", err),
               LOG_ID("capture", intent->capture_id), LOG_COUNT("attempt", intent->attempt));
+    return err;
+}
+
+enum err desk_reconcile(struct desk *desk, const struct desk_capture *capture)
+{
+    struct store_intent intent;
+    unsigned state = capture->record.state;
+    enum err err = store_intent_open_of(desk->store, capture->record.id, &intent);
+    if (err)
+        return err;
+    return state == CAPTURE_UNKNOWN || state == CAPTURE_LOST ? reconcile(desk, &intent) : ERR_ORDER;
 }
 
 /* Only the desk knows whether an intent is open, so the vault leaves a lost capture's end to it. With an intent money
@@ -243,7 +254,7 @@ static void settle_lost(struct desk *desk, const struct desk_capture *capture, u
     struct store_intent intent;
     enum err err = store_intent_open_of(desk->store, capture->record.id, &intent);
     if (err == OK) {
-        reconcile(desk, &intent);
+        (void)!reconcile(desk, &intent); /* told; the next link to the vault asks again */
     } else if (err == ERR_NOT_FOUND && problem == PROBLEM_HANG_UP) {
         struct capture_cancel_msg cancel = {.call_id = capture->record.call_id};
         MSG_INIT(&cancel, CAPTURE_CANCEL, capture->record.id);
@@ -561,7 +572,7 @@ static void vault_grace_h(evutil_socket_t fd, short what, void *argument)
     for (size_t i = 0; i < count; i++) {
         const struct desk_capture *capture = desk_capture_get(desk, intents[i].capture_id);
         if (!capture || !capture->is_confirmed)
-            reconcile(desk, &intents[i]);
+            (void)!reconcile(desk, &intents[i]);
     }
     for (size_t i = 0; i < desk->model.capture_capacity; i++) {
         struct desk_capture *capture = &desk->model.captures[i];

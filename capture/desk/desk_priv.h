@@ -9,7 +9,9 @@
 #include "capture/desk/desk_model.h"
 #include "capture/desk/failures.h"
 #include "capture/desk/store.h"
+#include "capture/desk/store_webhooks.h"
 #include "capture/desk/tokens.h"
+#include "capture/desk/webhook.h"
 
 #include <jansson.h>
 
@@ -48,6 +50,9 @@ struct desk {
     bool is_store_failing; /* the last write of store or audit trail failed */
     struct log_limit store_limit;
     struct log_limit auth_limit;
+    struct log_limit webhook_limit;
+    struct store_webhooks notices;
+    struct webhook_account *webhooks[CONFIG_WEBHOOK_VENDORS]; /* NULL: not configured */
 };
 
 /* desk_links.c */
@@ -64,6 +69,10 @@ struct desk_capture *desk_capture_get(struct desk *desk, uint64_t id);
 /* The end of a capture that no STORE told of: kept, audited, shown. */
 void desk_capture_end(struct desk *desk, struct desk_capture *capture, enum capture_state state,
                       enum capture_problem problem);
+/* Has the vault find out what became of the capture's open intent, if it does not look into it by itself now.
+ * ERR_NOT_FOUND: no intent is open; ERR_ORDER: the vault is at it; ERR_PEER_GONE and errors of the store: later, by the
+ * next link to the vault. */
+MUST_USE enum err desk_reconcile(struct desk *desk, const struct desk_capture *capture);
 /* Remembers and logs that the disk fails; returns err. */
 enum err desk_disk_result(struct desk *desk, enum err err);
 
@@ -75,6 +84,8 @@ void desk_events_keep_alive(struct desk *desk);
 void desk_publish_capture(struct desk *desk, const struct desk_capture *capture);
 void desk_publish_call(struct desk *desk, const struct desk_call *call);
 void desk_publish_service(struct desk *desk);
+/* Takes the reference. For those who watch this capture; 0: nobody but those who watch all. */
+void desk_publish(struct desk *desk, const char *name, json_t *body, uint64_t capture_id);
 json_t *desk_service_json(const struct desk *desk);
 /* "<run>-<revision>" -> revision; ERR_SYNTAX; ERR_NOT_FOUND when it is of another run. */
 MUST_USE enum err desk_event_id_read(const char *text, const char *run, uint64_t *revision);

@@ -131,7 +131,8 @@ static int read_body_length(struct http_request *request, struct slice value)
     }
     request->has_body_length = true;
     request->body_length = length;
-    return length > LIMIT_HTTP_REQUEST_BYTES ? 413 : 0;
+    bool is_webhook = strncmp(request->path, "/webhooks/", 10) == 0;
+    return length > (is_webhook ? LIMIT_WEBHOOK_BYTES : LIMIT_HTTP_REQUEST_BYTES) ? 413 : 0;
 }
 
 static const struct {
@@ -163,17 +164,23 @@ static int keep_header(struct http_request *request, struct slice name, struct s
     return 0;
 }
 
+static struct slice trimmed(struct slice text)
+{
+    while (text.length > 0 && (text.start[0] == ' ' || text.start[0] == '\t')) {
+        text.start++;
+        text.length--;
+    }
+    while (text.length > 0 && (text.start[text.length - 1] == ' ' || text.start[text.length - 1] == '\t'))
+        text.length--;
+    return text;
+}
+
 static int read_header(struct http_request *request, struct slice line)
 {
     struct slice name;
     if (!take_until(&line, ':', &name) || !is_token(name))
         return 400;
-    while (line.length > 0 && (line.start[0] == ' ' || line.start[0] == '\t')) {
-        line.start++;
-        line.length--;
-    }
-    while (line.length > 0 && (line.start[line.length - 1] == ' ' || line.start[line.length - 1] == '\t'))
-        line.length--;
+    line = trimmed(line);
     for (size_t i = 0; i < line.length; i++) {
         if (((unsigned char)line.start[i] < 0x20 && line.start[i] != '\t') || line.start[i] == 0x7f)
             return 400;
@@ -194,7 +201,7 @@ static int read_header(struct http_request *request, struct slice line)
 
 int http_request_read(struct http_request *request, const char *head, size_t length)
 {
-    *request = (struct http_request){.method = HTTP_GET};
+    *request = (struct http_request){.method = HTTP_GET, .head = head, .head_length = length};
     struct slice rest = {head, length};
     struct slice line;
     int status = take_line(&rest, &line) ? read_request_line(request, line) : 400;
@@ -214,6 +221,25 @@ int http_request_read(struct http_request *request, const char *head, size_t len
             return 400;
     }
     return refused ? refused : 400;
+}
+
+enum err http_header_value(const struct http_request *request, const char *name, char *out, size_t capacity)
+{
+    struct slice rest = {request->head, request->head_length};
+    struct slice line;
+    struct slice found = {NULL, 0};
+    out[0] = '\0';
+    while (take_line(&rest, &line)) {
+        struct slice this_name;
+        if (!take_until(&line, ':', &this_name) || !name_is(this_name, name))
+            continue;
+        if (found.start)
+            return ERR_EXISTS;
+        found = trimmed(line);
+    }
+    if (!found.start)
+        return ERR_NOT_FOUND;
+    return slice_copy(found, out, capacity) ? OK : ERR_LENGTH;
 }
 
 bool http_query_value(const char *query, const char *name, char *out, size_t capacity)

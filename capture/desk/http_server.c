@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define SWEEP_MS     250
-#define READ_BYTES   (HTTP_HEAD_BYTES + LIMIT_HTTP_REQUEST_BYTES) /* never more of one peer in memory */
+#define READ_BYTES   (HTTP_HEAD_BYTES + LIMIT_WEBHOOK_BYTES) /* never more of one peer in memory */
 #define LINGER_MS    2000
 #define LINGER_BYTES (1 << 20)
 
@@ -239,7 +239,7 @@ static void refuse_form(struct http_connection *connection, int status)
                        : status == 505 ? "version_not_supported"
                        : status == 417 ? "expectation_failed"
                                        : "bad_request";
-    const char *message = status == 413   ? "the body may have at most 16384 bytes"
+    const char *message = status == 413   ? "the body is longer than this resource takes"
                           : status == 501 ? "this method or transfer coding is not known here"
                           : status == 505 ? "HTTP/1.1 is spoken here"
                                           : "the head of the request could not be read";

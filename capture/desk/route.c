@@ -25,6 +25,13 @@ static const struct route table[] = {
     {HTTP_POST, "/v1/captures/{id}/fields/{field}/select", ROUTE_FIELD_SELECT, false},
     {HTTP_POST, "/v1/captures/{id}/submit",            ROUTE_SUBMIT,         false},
     {HTTP_POST, "/v1/captures/{id}/cancel",            ROUTE_CANCEL,         false},
+    {HTTP_GET,  "/v1/captures/{id}/notices",           ROUTE_NOTICES,        false},
+    /* No token: the vendor's signature says who speaks. */
+    {HTTP_POST, "/webhooks/stripe/payment",            ROUTE_WEBHOOK_STRIPE,    true},
+    {HTTP_POST, "/webhooks/braintree",                 ROUTE_WEBHOOK_BRAINTREE, true},
+    {HTTP_POST, "/webhooks/paypal",                    ROUTE_WEBHOOK_PAYPAL,    true},
+    {HTTP_POST, "/webhooks/adyen",                     ROUTE_WEBHOOK_ADYEN,     true},
+    {HTTP_POST, "/webhooks/worldpay",                  ROUTE_WEBHOOK_WORLDPAY,  true},
 };
 /* clang-format on */
 

@@ -41,6 +41,12 @@ enum route_id {
     ROUTE_FIELD_SELECT,
     ROUTE_SUBMIT,
     ROUTE_CANCEL,
+    ROUTE_NOTICES,
+    ROUTE_WEBHOOK_STRIPE, /* in the order of enum config_webhook_vendor */
+    ROUTE_WEBHOOK_BRAINTREE,
+    ROUTE_WEBHOOK_PAYPAL,
+    ROUTE_WEBHOOK_ADYEN,
+    ROUTE_WEBHOOK_WORLDPAY,
     ROUTES
 };
 

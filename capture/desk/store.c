@@ -261,6 +261,11 @@ out:
     return OK;
 }
 
+struct sqlite3 *store_database(const struct store *store)
+{
+    return store->database;
+}
+
 void store_close(struct store *store)
 {
     if (!store)

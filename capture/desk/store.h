@@ -56,6 +56,10 @@ struct store_intent {
 MUST_USE enum err store_open(struct store **out, const char *path, const char *vfs);
 void store_close(struct store *store);
 
+/* For the files that hold tables beside the captures' (store_*.c). */
+struct sqlite3;
+struct sqlite3 *store_database(const struct store *store);
+
 /* idempotency_key empty: none. ERR_EXISTS (id, or key of the same opener), ERR_STORE. */
 MUST_USE enum err store_capture_insert(struct store *store, const struct store_capture *capture,
                                        const char *idempotency_key, const uint8_t *request_hash);

@@ -17,7 +17,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     int status = http_request_read(&request, (const char *)bytes, head_length);
     if (status)
         return 0;
-    ASSERT(request.body_length <= LIMIT_HTTP_REQUEST_BYTES && request.host[0] && request.path[0] == '/');
+    bool is_webhook = strncmp(request.path, "/webhooks/", 10) == 0;
+    ASSERT(request.body_length <= (is_webhook ? LIMIT_WEBHOOK_BYTES : LIMIT_HTTP_REQUEST_BYTES));
+    ASSERT(request.host[0] && request.path[0] == '/');
+    ASSERT(http_header_value(&request, "host", value, sizeof(value)) != ERR_EXISTS);
     enum err err = route_find(request.method, request.path, &match);
     ASSERT((err == OK) == (match.route != NULL));
     ASSERT(err != ERR_UNSUPPORTED || match.allowed);

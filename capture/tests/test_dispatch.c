@@ -557,6 +557,21 @@ static void a_reconcile_with_a_token_that_is_none_is_refused(void **unused)
     stage_close(&stage);
 }
 
+static void a_reconcile_of_what_is_unknown_asks_at_once_and_once(void **unused)
+{
+    (void)unused;
+    struct stage stage;
+    union stage_message m;
+    stage_open(&stage, 0);
+    stage_reach(&stage, PAYMENT_UNKNOWN);
+    stage_flush(&stage);
+    assert_int_equal(stage_say_reconcile(&stage, STAGE_CAPTURE, 1, "pi_stage"), OK);
+    assert_true(stage_expect(&stage, DISPATCH_GATEWAY, GATEWAY_STATUS, &m));
+    assert_int_equal(stage_state(&stage), PAYMENT_UNKNOWN_ASKED);
+    assert_int_equal(stage_say_reconcile(&stage, STAGE_CAPTURE, 1, "pi_stage"), ERR_ORDER);
+    stage_close(&stage);
+}
+
 static void a_gateway_restart_repeats_what_may_be_repeated_and_asks_otherwise(void **unused)
 {
     (void)unused;
@@ -925,8 +940,9 @@ static const struct {
          S(STORING_CANCELLED) | S(UNKNOWN) | S(UNKNOWN_ASKED) | S(UNKNOWN_SETTLING) | S(LOST)},
     {"STORED", put_stored, DISPATCH_DESK, STORING},
     {"STORED stale", put_stored_stale, DISPATCH_DESK, 0},
-    {"RECONCILE", put_reconcile, DISPATCH_DESK, S(NONE) | S(LOST) | S(LOST_CANCELLED)},
-    {"RECONCILE blank", put_reconcile_blank, DISPATCH_DESK, S(NONE) | S(LOST) | S(LOST_CANCELLED)},
+    {"RECONCILE", put_reconcile, DISPATCH_DESK, S(NONE) | S(LOST) | S(LOST_CANCELLED) | S(UNKNOWN)},
+    {"RECONCILE blank", put_reconcile_blank, DISPATCH_DESK,
+     S(NONE) | S(LOST) | S(LOST_CANCELLED) | S(UNKNOWN)},
     {"SYNC", stage_say_sync, DISPATCH_DESK, ALL},
     {"REPLY TOKENISE", put_reply_tokenise, DISPATCH_GATEWAY, S(TOKENISING)},
     {"REPLY CREATE", put_reply_create, DISPATCH_GATEWAY, S(CREATING) | S(CREATING_CANCELLED)},
@@ -1027,6 +1043,7 @@ int main(void)
         cmocka_unit_test(a_gateway_restart_repeats_what_may_be_repeated_and_asks_otherwise),
         TEST(a_gateway_that_is_down_when_needed_costs_no_doubt),
         TEST(doubt_becomes_unknown_and_is_asked_until_known),
+        cmocka_unit_test(a_reconcile_of_what_is_unknown_asks_at_once_and_once),
         cmocka_unit_test(only_the_right_words_of_the_gateway_count),
         TEST(an_answer_about_another_order_is_no_answer),
         TEST(a_stale_or_foreign_reply_is_refused_and_counted),

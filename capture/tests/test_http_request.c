@@ -97,6 +97,28 @@ static void what_is_wanted_is_kept(void **state)
     assert_false(http_query_value("before=012345678901234567", "before", value, sizeof(value)));
 }
 
+static void a_header_that_is_not_kept_is_found_once_or_not_at_all(void **state)
+{
+    struct http_request request;
+    char value[8];
+    (void)state;
+    assert_int_equal(
+        read_text("POST /webhooks/stripe/payment HTTP/1.1\r\nHost: h\r\nContent-Length: 65536\r\n"
+                  "X-One:  a b \r\nx-two: 1\r\nX-Two: 2\r\nX-Long: 12345678\r\nX-Empty:\r\n\r\n",
+                  &request),
+        0);
+    assert_int_equal(http_header_value(&request, "x-one", value, sizeof(value)), OK);
+    assert_string_equal(value, "a b");
+    assert_int_equal(http_header_value(&request, "X-Two", value, sizeof(value)), ERR_EXISTS);
+    assert_int_equal(http_header_value(&request, "X-Long", value, sizeof(value)), ERR_LENGTH);
+    assert_string_equal(value, "");
+    assert_int_equal(http_header_value(&request, "X-Empty", value, sizeof(value)), OK);
+    assert_int_equal(http_header_value(&request, "X-On", value, sizeof(value)), ERR_NOT_FOUND);
+    assert_int_equal(
+        read_text("POST /webhooks/adyen HTTP/1.1\r\nHost: h\r\nContent-Length: 65537\r\n\r\n", &request),
+        413);
+}
+
 static void lengths_and_counts_have_their_limits(void **state)
 {
     static char text[HTTP_HEAD_BYTES * 2];
@@ -209,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_are_read_or_refused_as_the_table_says),
         cmocka_unit_test(what_is_wanted_is_kept),
+        cmocka_unit_test(a_header_that_is_not_kept_is_found_once_or_not_at_all),
         cmocka_unit_test(lengths_and_counts_have_their_limits),
         cmocka_unit_test(paths_find_their_routes),
         cmocka_unit_test(every_route_is_described_and_every_description_is_a_route),

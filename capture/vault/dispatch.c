@@ -676,6 +676,10 @@ static enum err reconcile_h(void *owner, const void *message)
             return ERR_FULL;
         capture->store_number = dispatch->options.generation * 1000u;
     }
+    if (capture->state == PAYMENT_UNKNOWN) { /* asked about anyway: now, and not when its wait is over */
+        happen(dispatch, capture, EVENT_WAIT_OVER);
+        return OK;
+    }
     if (!may_happen(capture, event))
         return ERR_ORDER;
     capture->attempt = reconcile->attempt;
@@ -768,8 +772,8 @@ static const struct msg_permit desk_permits[] = {
          IN(STORING_ORDER) | IN(VERIFYING) | IN(STORING_RESULT) | IN(UNKNOWN) | IN(LOST) | MSG_NO_SUBJECT,
      cancel_h, "CANCEL"},
     {CAPTURE_STORED, sizeof(struct capture_stored_msg), KNOWN, stored_h, "STORED"},
-    {CAPTURE_RECONCILE, sizeof(struct capture_reconcile_msg), IN(LOST) | IN(CANCELLED) | MSG_NO_SUBJECT,
-     reconcile_h, "RECONCILE"},
+    {CAPTURE_RECONCILE, sizeof(struct capture_reconcile_msg),
+     IN(LOST) | IN(CANCELLED) | IN(UNKNOWN) | MSG_NO_SUBJECT, reconcile_h, "RECONCILE"},
     {CAPTURE_SYNC, sizeof(struct capture_sync_msg), KNOWN | MSG_NO_SUBJECT, sync_h, "SYNC"},
 };
 

@@ -1,12 +1,12 @@
 /* The small parts of the room: the endpoint in the log, forms, retry arithmetic, the breaker, the wiping heap. */
 #include "base/log.h"
+#include "base/secret_source.h"
 #include "gateway/breaker.h"
 #include "gateway/endpoint.h"
 #include "gateway/form.h"
 #include "gateway/json_writer.h"
 #include "gateway/money.h"
 #include "gateway/retry.h"
-#include "gateway/secret_source.h"
 #include "gateway/wipe_heap.h"
 
 #include <jansson.h>

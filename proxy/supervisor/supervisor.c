@@ -74,10 +74,24 @@ static char *own_variable(const char *name)
     return NULL;
 }
 
-#define REFERENCES_MAX 16
+/* What the configuration refers to for this role, one after the other; NULL: no more. */
+static const char *secret_reference(enum role role, const struct config *config, size_t index)
+{
+    if (role == ROLE_GATEWAY)
+        return config_gateway_secret(config, index);
+    if (role != ROLE_DESK)
+        return NULL;
+    size_t webhook = index / LIMIT_WEBHOOK_KEYS;
+    return webhook < config->desk.webhook_count
+               ? config->desk.webhooks[webhook].key_paths[index % LIMIT_WEBHOOK_KEYS]
+               : NULL;
+}
 
-/* Only what changes how a role runs, nothing that could carry a secret or a proxy address in: but the gateway gets the
- * variables that its own secrets refer to, and nobody else does. */
+#define REFERENCES_MAX (LIMIT_WEBHOOKS * LIMIT_WEBHOOK_KEYS)
+
+/* Only what changes how a role runs, nothing that could carry a secret or a proxy address in: but a role that has
+ * secrets by reference gets the variables that its own references name
+ * (and CREDENTIALS_DIRECTORY, where one of them lies there), and nobody else does. */
 static char *const *child_environment(enum role role, const struct config *config)
 {
     static const char *const kept[] = {"TONEGATE_CPU", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
@@ -85,7 +99,6 @@ static char *const *child_environment(enum role role, const struct config *confi
     static const char variable_prefix[] = "env:";
     static char path[] = "PATH=/usr/bin:/bin";
     static char *environment[sizeof(kept) / sizeof(kept[0]) + REFERENCES_MAX + 3];
-    const char *reference;
     const size_t prefix_length = sizeof(variable_prefix) - 1;
     size_t count = 0;
     environment[count++] = path;
@@ -93,16 +106,17 @@ static char *const *child_environment(enum role role, const struct config *confi
         environment[count] = own_variable(kept[i]);
         count += environment[count] != NULL;
     }
-    if (role == ROLE_GATEWAY) {
-        environment[count] = own_variable("CREDENTIALS_DIRECTORY");
+    bool has_credential = role == ROLE_GATEWAY;
+    const char *reference;
+    for (size_t i = 0; i < REFERENCES_MAX && (reference = secret_reference(role, config, i)); i++) {
+        has_credential = has_credential || strncmp(reference, "credential:", 11) == 0;
+        if (strncmp(reference, variable_prefix, prefix_length) != 0)
+            continue;
+        environment[count] = own_variable(reference + prefix_length);
         count += environment[count] != NULL;
-        for (size_t i = 0; i < REFERENCES_MAX && (reference = config_gateway_secret(config, i)); i++) {
-            if (strncmp(reference, variable_prefix, prefix_length) != 0)
-                continue;
-            environment[count] = own_variable(reference + prefix_length);
-            count += environment[count] != NULL;
-        }
     }
+    environment[count] = has_credential ? own_variable("CREDENTIALS_DIRECTORY") : NULL;
+    count += environment[count] != NULL;
     environment[count] = NULL;
     return environment;
 }

@@ -112,6 +112,7 @@ static int play_role(const char *name)
 struct service {
     char folder[64];
     const char *api_key_file; /* NULL: none */
+    const char *webhook_key;  /* NULL: none */
     pid_t pid;
 };
 
@@ -139,9 +140,11 @@ static void write_config(const struct service *service, char *text, size_t capac
              "recorder: {directory: '%s'}\n"
              "gateway: {url: 'https://127.0.0.1', api_key_file: '%s', sandbox: true}\n"
              "desk: {listen: '127.0.0.1:%u', certificate: none, key: none, database: none, audit: none,\n"
-             "       tokens: [{name: a, file: none}]}\n",
+             "       tokens: [{name: a, file: none}],\n"
+             "       webhooks: [{vendor: stripe, keys: [none, '%s']}]}\n",
              free_port(), rtp, rtp + 3, service->folder,
-             service->api_key_file ? service->api_key_file : "none", free_port());
+             service->api_key_file ? service->api_key_file : "none", free_port(),
+             service->webhook_key ? service->webhook_key : "none");
 }
 
 static void start_service(struct service *service)
@@ -345,6 +348,22 @@ static void only_the_gateway_gets_what_its_key_is_in(void **state)
     assert_int_equal(count_seen(service, "gateway", "variable TEST_GATEWAY_KEY."), 2);
 }
 
+static void only_the_desk_gets_what_the_keys_of_webhooks_are_in(void **state)
+{
+    struct service *service = *state;
+    setenv("CREDENTIALS_DIRECTORY", "/run/credentials/test", 1);
+    setenv("TEST_WEBHOOK_KEY", "whsec_x", 1);
+    service->webhook_key = "env:TEST_WEBHOOK_KEY";
+    start_service(service);
+    for (size_t i = 0; i < 4; i++) {
+        wait_until_seen(service, names[i], "variables end", 1);
+        assert_int_equal(count_seen(service, names[i], "variable TEST_WEBHOOK_KEY."),
+                         strcmp(names[i], "desk") == 0);
+        assert_int_equal(count_seen(service, names[i], "variable CREDENTIALS_DIRECTORY."),
+                         strcmp(names[i], "gateway") == 0); /* nothing of the desk's lies there */
+    }
+}
+
 static void a_key_in_a_file_needs_no_variable(void **state)
 {
     struct service *service = *state;
@@ -373,6 +392,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_role_that_cannot_start_ends_the_service_with_an_error, make_service,
                                         end_service),
         cmocka_unit_test_setup_teardown(only_the_gateway_gets_what_its_key_is_in, make_service, end_service),
+        cmocka_unit_test_setup_teardown(only_the_desk_gets_what_the_keys_of_webhooks_are_in, make_service,
+                                        end_service),
         cmocka_unit_test_setup_teardown(a_key_in_a_file_needs_no_variable, make_service, end_service),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-#include "gateway/secret_source.h"
+#include "base/secret_source.h"
 
 #include "base/limits.h"
 

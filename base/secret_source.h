@@ -5,8 +5,8 @@
  *   env:NAME                the environment; the value is overwritten there when it has been read
  *
  * Read before the wall, behind which none of them can be reached. */
-#ifndef TONEGATE_GATEWAY_SECRET_SOURCE_H
-#define TONEGATE_GATEWAY_SECRET_SOURCE_H
+#ifndef TONEGATE_BASE_SECRET_SOURCE_H
+#define TONEGATE_BASE_SECRET_SOURCE_H
 
 #include "base/secret.h"
 
