@@ -14,14 +14,16 @@
 #define BACK_ALL      320 /* up to here, what is still in the delay line is masked too */
 #define HOLD_SUSPECT  96  /* masked after the last suspicion: 12 ms */
 #define GAP_BESIDE    112 /* masked on both sides of a gap: a piece of a key that is too short to suspect */
-#define HOLD_KEY      320 /* after a key that was reported: 40 ms */
+#define HOLD_MAX      8000
 #define SPANS_MAX     8
 #define BEEP_SAMPLES  640
-#define BEEP_HZ       1000
-#define BEEP_DBM0     (-22.0f)
-#define BEEP_RAMP     32
-#define LEARN_EVERY   640 /* samples between two frames of background that are learned */
-#define LEARN_BEHIND  240 /* a frame this old would have been suspected by now */
+#define BEEP_GRID                                                                                            \
+    160 /* a beep begins at a multiple of it: how quickly a key was decided says something of the key */
+#define BEEP_HZ      1000
+#define BEEP_DBM0    (-22.0f)
+#define BEEP_RAMP    32
+#define LEARN_EVERY  640 /* samples between two frames of background that are learned */
+#define LEARN_BEHIND 240 /* a frame this old would have been suspected by now */
 
 _Static_assert(LOOKAHEAD_MAX + DTMF_FRAME_MAX + COMFORT_NOISE_FRAME <= DTMF_HISTORY,
                "the history must hold what is still to leave and to be learned");
@@ -45,6 +47,8 @@ struct mask {
     bool is_forced;
     bool is_keying;
     struct mask_counts counts;
+    struct mask_run runs[MASK_RUNS_MAX];
+    uint8_t run_count;
     mask_span_h *span_h;
     void *span_owner;
     mask_suspicion_h *suspicion_h;
@@ -65,11 +69,13 @@ static struct spandsp_detector *reference_of(struct mask *mask)
 
 enum err mask_init(struct mask *mask, const struct mask_options *options)
 {
-    if (options->lookahead_samples > LOOKAHEAD_MAX || options->mode > MASK_MUTE ||
-        options->engine > MASK_ENGINE_SPANDSP)
+    if (options->lookahead_samples > LOOKAHEAD_MAX || options->hold_samples > HOLD_MAX ||
+        options->mode > MASK_MUTE || options->engine > MASK_ENGINE_SPANDSP)
         return ERR_RANGE;
     memset(mask, 0, sizeof(*mask));
     mask->options = *options;
+    if (mask->options.hold_samples == 0)
+        mask->options.hold_samples = MASK_HOLD;
     dtmf_detector_init(&mask->detector, options->lookahead_samples);
     comfort_noise_init(&mask->noise, options->noise_seed);
     spandsp_detector_init(reference_of(mask));
@@ -137,9 +143,19 @@ static void edges_apply(struct mask *mask, const struct dtmf_heard *heard)
             continue;
         mask->counts.decisions++;
         if (mask->options.mode == MASK_BEEP) {
-            mask->beep_from = (int64_t)heard->edges[i].reported_sample;
+            mask->beep_from =
+                ((int64_t)heard->edges[i].reported_sample + BEEP_GRID - 1) / BEEP_GRID * BEEP_GRID;
             span_add(mask, mask->beep_from, mask->beep_from + BEEP_SAMPLES);
         }
+    }
+}
+
+/* A key that ended in this frame, which began at `from`: what trails behind it. */
+static void key_hold(struct mask *mask, const struct dtmf_heard *own, int64_t from)
+{
+    for (size_t i = 0; i < own->edge_count; i++) {
+        if (own->edges[i].kind == DTMF_EDGE_OFF)
+            span_add(mask, from, (int64_t)own->edges[i].onset_sample + mask->options.hold_samples);
     }
 }
 
@@ -150,8 +166,9 @@ static void heard_apply(struct mask *mask, const struct dtmf_heard *own, const s
     int64_t fed = (int64_t)mask->detector.fed;
     suspicions_apply(mask, own);
     edges_apply(mask, deciding);
+    key_hold(mask, own, fed - (int64_t)count);
     if (dtmf_detector_is_down(&mask->detector) || spandsp_detector_is_down(reference_of(mask)))
-        span_add(mask, fed - (int64_t)count, fed + HOLD_KEY);
+        span_add(mask, fed - (int64_t)count, fed + mask->options.hold_samples);
     if (mask->is_forced || (mask->is_keying && mask->options.mode == MASK_MUTE))
         span_add(mask, fed - (int64_t)count, fed);
 }
@@ -215,6 +232,16 @@ static int16_t clip(float value)
     return (int16_t)lrintf(value);
 }
 
+/* Place i of what leaves is replaced whole. */
+static void run_note(struct mask *mask, size_t i)
+{
+    struct mask_run *last = mask->run_count ? &mask->runs[mask->run_count - 1] : NULL;
+    if (last && last->to == i)
+        last->to++;
+    else if (mask->run_count < MASK_RUNS_MAX)
+        mask->runs[mask->run_count++] = (struct mask_run){(uint16_t)i, (uint16_t)(i + 1)};
+}
+
 static void leave_replaced(struct mask *mask, int64_t at, int16_t *out, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -222,6 +249,8 @@ static void leave_replaced(struct mask *mask, int64_t at, int16_t *out, size_t c
         int16_t sample = mask->detector.history[(uint64_t)n & (DTMF_HISTORY - 1)];
         float gain = voice_gain(mask, n);
         mask->counts.masked_samples += gain < 1 && n >= 0;
+        if (gain <= 0)
+            run_note(mask, i);
         if (gain >= 1 || mask->options.is_off) {
             out[i] = n < 0 ? 0 : sample;
             continue;
@@ -236,6 +265,7 @@ static void leave_replaced(struct mask *mask, int64_t at, int16_t *out, size_t c
 /* count samples from time `at` leave. */
 static void leave(struct mask *mask, int64_t at, int16_t *out, size_t count)
 {
+    mask->run_count = 0;
     bool is_plain = mask->voice >= 1 && at >= 0 &&
                     (!mask->span_count || mask->spans[0].from - FADE >= at + (int64_t)count);
     if (!is_plain) {
@@ -309,6 +339,12 @@ void mask_set_keying(struct mask *mask, bool is_keying)
 {
     mask->is_keying = is_keying;
     dtmf_detector_set_strict(&mask->detector, is_keying);
+}
+
+size_t mask_replaced(const struct mask *mask, struct mask_run runs[MASK_RUNS_MAX])
+{
+    memcpy(runs, mask->runs, mask->run_count * sizeof(*runs));
+    return mask->run_count;
 }
 
 void mask_counts(const struct mask *mask, struct mask_counts *counts)

@@ -27,8 +27,12 @@ struct mask_options {
     enum mask_mode mode;
     enum mask_engine engine;
     uint32_t noise_seed;
-    bool is_off; /* delays and listens, replaces nothing: the negative control of leak checks */
+    unsigned hold_samples; /* masked after the end of a key: its tail, its echo. 0: MASK_HOLD */
+    bool is_off;           /* delays and listens, replaces nothing: the negative control of leak checks */
 };
+
+/* 120 ms from the end of the tone: an echo that comes so late is covered, be it too weak to be suspected. */
+#define MASK_HOLD 960
 
 struct mask; /* opaque: memory of mask_size() bytes, aligned to MASK_ALIGN, owned by the caller */
 #define MASK_ALIGN 64
@@ -73,6 +77,16 @@ struct mask_counts {
     uint32_t decisions;
 };
 void mask_counts(const struct mask *mask, struct mask_counts *counts);
+
+/* Of the samples that left by the last mask_process() or mask_gap(): those that were to be replaced whole, fades left
+ * out, as places in `out`. With is_off too, where they passed all the same. Returns how many runs there were; later
+ * ones than MASK_RUNS_MAX are left out. */
+#define MASK_RUNS_MAX 4
+struct mask_run {
+    uint16_t from;
+    uint16_t to;
+};
+size_t mask_replaced(const struct mask *mask, struct mask_run runs[MASK_RUNS_MAX]);
 
 /* For reports and benches: called for each span that was masked, in samples of the input, when it ends. NULL: none. */
 typedef void mask_span_h(void *owner, uint64_t from_sample, uint64_t to_sample);

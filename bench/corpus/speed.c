@@ -4,6 +4,7 @@
 #include "dsp/dtmf_detector.h"
 #include "dsp/g711.h"
 #include "dsp/mask.h"
+#include "dsp/outgoing_watch.h"
 #include "testvectors/speech.h"
 
 #include <stdio.h>
@@ -59,11 +60,24 @@ static void mask_packet(void *ear, const uint8_t *packet)
     __asm__ volatile("" : : "r"(out) : "memory");
 }
 
+static void watch_open(void *ear)
+{
+    outgoing_watch_init(ear);
+}
+static void watch_packet(void *ear, const uint8_t *packet)
+{
+    int16_t pcm[FRAME];
+    g711_decode(G711_ULAW, packet, pcm, FRAME);
+    (void)!outgoing_watch_hear(ear, pcm, FRAME, NULL, 0);
+}
+
 static const struct ear ears[] = {
     {"u-law to suspicion and decision", dtmf_detector_size, detector_open, detector_packet, nothing},
     {"u-law through the armed path to u-law", mask_size, mask_open, mask_packet, nothing},
+    {"u-law to the watch on what leaves", outgoing_watch_size, watch_open, watch_packet, nothing},
     {"SpanDSP with its u-law decode", spandsp_size, spandsp_open, spandsp_packet, spandsp_close},
 };
+enum { EARS = sizeof(ears) / sizeof(ears[0]), REFERENCE = EARS - 1 };
 
 static double cpu_ns(void)
 {
@@ -108,14 +122,15 @@ int bench_speed(const struct bench_options *options)
     if (!line)
         return 1;
     g711_encode(G711_ULAW, speech.samples, line, speech.count);
-    double reference = time_ear(&ears[2], line, speech.count);
-    for (size_t e = 0; e < 3; e++) {
+    double reference = time_ear(&ears[REFERENCE], line, speech.count);
+    for (size_t e = 0; e < EARS; e++) {
         for (size_t l = 0; l < 4; l++) {
-            if (e == 2 && l > 0)
+            bool has_faces = e < REFERENCE - 1;
+            if (!has_faces && l > 0)
                 break;
             setenv("TONEGATE_CPU", levels[l], 1);
-            double ns = e == 2 ? reference : time_ear(&ears[e], line, speech.count);
-            const char *face = e == 2 ? "-" : levels[l];
+            double ns = e == REFERENCE ? reference : time_ear(&ears[e], line, speech.count);
+            const char *face = has_faces ? levels[l] : "-";
             double channels = 1e9 / (ns * DTMF_SAMPLE_RATE);
             if (options->is_json)
                 printf("{\"what\":\"%s\",\"face\":\"%s\",\"ns_per_sample\":%.3f,\"channels_per_core\":%.0f,"

@@ -1,5 +1,6 @@
 /* Any order of calls, any framing, any samples: the mask must stay inside its memory and keep its books. */
 #include "dsp/mask.h"
+#include "dsp/outgoing_watch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,19 @@ static void fill(const struct reader *reader, int16_t *pcm, size_t count, unsign
         pcm[i] = reader->length ? (int16_t)((reader->bytes[i % reader->length] - 128) * (int)gain) : 0;
 }
 
-static void step(struct reader *reader, struct mask *mask)
+/* What left goes on to the watch, with what the mask says of it. */
+static void leave(struct outgoing_watch *watch, const struct mask *mask, const int16_t *pcm, size_t count)
+{
+    struct mask_run runs[MASK_RUNS_MAX];
+    size_t run_count = mask_replaced(mask, runs);
+    for (size_t i = 0; i < run_count; i++) {
+        if (runs[i].from >= runs[i].to || runs[i].to > count || (i > 0 && runs[i].from <= runs[i - 1].to))
+            abort();
+    }
+    (void)!outgoing_watch_hear(watch, pcm, count, runs, run_count);
+}
+
+static void step(struct reader *reader, struct mask *mask, struct outgoing_watch *watch)
 {
     int16_t pcm[480];
     struct dtmf_edge edges[DTMF_EDGE_MAX];
@@ -53,6 +66,8 @@ static void step(struct reader *reader, struct mask *mask)
     }
     if ((err != OK && err != ERR_RANGE) || edge_count > DTMF_EDGE_MAX)
         abort();
+    if (err == OK && (what & 7) >= 2)
+        leave(watch, mask, pcm, count);
     for (size_t i = 0; i < edge_count; i++) {
         if (edges[i].key >= DTMF_KEYS || edges[i].onset_sample > edges[i].reported_sample)
             abort();
@@ -76,20 +91,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         .mode = (enum mask_mode)(take(&reader) % 4),
         .engine = (enum mask_engine)(take(&reader) % 3),
         .noise_seed = take(&reader),
+        .hold_samples = take(&reader) * 4u,
     };
     struct mask *mask = aligned_alloc(MASK_ALIGN, mask_size());
-    if (!mask)
-        return 0;
+    struct outgoing_watch *watch = aligned_alloc(OUTGOING_WATCH_ALIGN, outgoing_watch_size());
+    if (!mask || !watch)
+        abort();
+    outgoing_watch_init(watch);
     if (mask_init(mask, &options) == OK) {
         mask_on_span(mask, span, &last);
         for (int i = 0; i < STEPS_MAX && reader.length; i++)
-            step(&reader, mask);
+            step(&reader, mask, watch);
         struct mask_counts counts;
         mask_counts(mask, &counts);
         if (counts.masked_samples > counts.samples)
             abort();
         mask_wipe(mask);
     }
+    free(watch);
     free(mask);
     return 0;
 }
