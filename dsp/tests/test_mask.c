@@ -259,8 +259,9 @@ static size_t trail_leaks(const struct trail *trail, uint64_t seed)
         tone[TRAIL_ONSET + TRAIL_TONE + i] *= powf(10, -3 * (float)i / (float)trail->decay_samples);
     for (size_t i = 0; i < trail->break_samples; i++)
         tone[TRAIL_ONSET + trail->break_from + i] = 0;
-    for (size_t i = TRAIL; trail->echo_delay && i-- > trail->echo_delay;)
-        tone[i] += powf(10, trail->echo_db / 20) * tone[i - trail->echo_delay];
+    memcpy(sum, tone, sizeof(sum));
+    for (size_t i = trail->echo_delay; trail->echo_delay && i < TRAIL; i++)
+        tone[i] += powf(10, trail->echo_db / 20) * sum[i - trail->echo_delay];
     memcpy(sum, tone, sizeof(sum));
     tone_source_noise(&random, sum, TRAIL, -38);
     tone_source_finish(sum, pcm, TRAIL, TONE_LINE_ULAW);
@@ -621,14 +622,17 @@ static void a_beep_does_not_tell_its_key(void **state)
         struct tone_press press = tone_source_random_press(&random, -9, 2, 0.01f);
         beep_press(&press, 400, n, -45, out);
         right += name_key(out + PRESS_ONSET, 1000) == press.key;
+        if (n % 8)
+            continue;
         memset(open, 0, sizeof(open));
         tone_source_press(open, PRESS_ONSET, 400, &press);
         tone_source_finish(open, open_pcm, PRESS, TONE_LINE_ULAW);
         right_open += name_key(open_pcm + PRESS_ONSET, 1000) == press.key;
     }
-    print_message("named by their beep %zu of 1600 keys (chance 100), unmasked %zu\n", right, right_open);
+    print_message("named by their beep %zu of 1600 keys (chance 100), of 200 unmasked %zu\n", right,
+                  right_open);
     assert_true(right < 145);
-    assert_true(right_open > 1590); /* he is no fool */
+    assert_true(right_open >= 199); /* he is no fool */
 }
 
 static void a_gap_is_noise_and_time_goes_on(void **state)
