@@ -493,6 +493,42 @@ static void comfort_noise_follows_the_background(void **state)
     }
 }
 
+/* Somebody speaks, stops, and a key comes at once: what stands in for it is the room, not the voice. */
+static void noise_after_speech_is_the_room_and_not_the_voice(void **state)
+{
+    (void)state;
+    for (unsigned turn = 0; turn < 24; turn++) {
+        enum {
+            BEFORE = 4800,
+            SPEECH = 24000,
+            PAUSE = 320,
+            MASKED = 4000,
+            ALL = SPEECH + PAUSE + MASKED + 160
+        };
+        static float sum[ALL];
+        static int16_t pcm[ALL];
+        static int16_t out[ALL];
+        struct tone_random random;
+        memset(sum, 0, sizeof(sum));
+        tone_random_seed(&random, turn);
+        /* Armed in a calm moment, or in the middle of a word. */
+        size_t before = turn % 2 ? BEFORE : 0;
+        tone_source_speech(sum + before, speech.samples + turn * 24000, SPEECH - before, -20);
+        tone_source_noise(&random, sum, ALL, -45);
+        tone_source_finish(sum, pcm, ALL, TONE_LINE_ULAW);
+        struct mask *mask = mask_new(plain);
+        for (size_t at = 0; at + 160 <= ALL; at += 160) {
+            struct dtmf_edge edges[DTMF_EDGE_MAX];
+            size_t edge_count;
+            mask_force(mask, at >= SPEECH + PAUSE);
+            assert_int_equal(mask_process(mask, pcm + at, out + at, 160, edges, &edge_count), OK);
+        }
+        double room = level_of(pcm + SPEECH + PAUSE, MASKED);
+        assert_float_equal(level_of(out + SPEECH + PAUSE + 160, MASKED), room, 2.5);
+        free(mask);
+    }
+}
+
 static void everything_fed_under_force_is_replaced(void **state)
 {
     (void)state;
@@ -795,6 +831,7 @@ int main(void)
         cmocka_unit_test(out_may_be_in),
         cmocka_unit_test(nothing_is_left_after_a_wipe),
         cmocka_unit_test(comfort_noise_follows_the_background),
+        cmocka_unit_test(noise_after_speech_is_the_room_and_not_the_voice),
         cmocka_unit_test(everything_fed_under_force_is_replaced),
         cmocka_unit_test(mute_passes_nothing_while_keying),
         cmocka_unit_test(beeps_are_the_same_for_every_key_and_length),
