@@ -579,6 +579,7 @@ static const struct key media_keys[] = {
     NUMBER("lookahead_ms", AT(media.lookahead_ms), 0, LIMIT_LOOKAHEAD_MS),
     {.name = "mode", .read = read_mode, .offset = AT(media.mode)},
     {.name = "engine", .read = read_engine, .offset = AT(media.engine)},
+    {.name = "watch", .read = read_bool, .offset = AT(media.watch)},
     {.name = "masking_off", .read = read_bool, .offset = AT(media.masking_off)},
     {.name = NULL}};
 static const struct key recorder_keys[] = {
@@ -652,6 +653,7 @@ static void set_defaults(struct config *config)
     config->sip.stranger_rate = 10;
     config->media.tick_us = 5000;
     config->media.lookahead_ms = 20;
+    config->media.watch = true;
     config->capture.idle_s = 120;
     config->capture.session_s = 1800;
     config->capture.attempts_max = 3;

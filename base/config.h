@@ -114,6 +114,7 @@ struct config {
         unsigned lookahead_ms;
         enum config_mask_mode mode;
         enum config_engine engine;
+        bool watch;       /* listens to what leaves armed legs, mutes when it hears a key */
         bool masking_off; /* leak check's negative control only; refused unless gateway.sandbox is true */
     } media;
     struct {

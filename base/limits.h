@@ -27,6 +27,8 @@
 #define LIMIT_CALL_REFERENCE_BYTES 64
 #define LIMIT_MEDIA_WORKERS        64
 
+#define LIMIT_REPORTS_OWED 256 /* last reports of armed legs that wait for a desk to come back */
+
 /* What a dialog keeps; longer values are refused with 400 */
 #define LIMIT_SIP_CALL_ID_BYTES 128
 #define LIMIT_SIP_TAG_BYTES     64

@@ -161,7 +161,9 @@ struct capture_progress_msg {
     uint8_t attempts_max;
     uint8_t is_masked; /* the proxy confirmed the mask and it was not lifted */
     struct capture_field_view fields[CARD_FIELDS];
-    uint8_t reserved[4];
+    uint8_t
+        is_muted; /* the watch heard a key in what was to leave: nothing of the caller passes until the end */
+    uint8_t reserved[3];
 };
 
 enum capture_store_kind {

@@ -6,8 +6,12 @@
 #define LEVEL_UNKNOWN  11.4f  /* rms of -66 dBm0 */
 #define LEVEL_MAX      700.0f /* rms of about -30 dBm0: louder background is not imitated in full */
 #define FLOOR_RISE     1.02f  /* per frame above it: 3 dB in 0.7 s of frames looked at */
-#define BACKGROUND_MAX 2.2f   /* times the floor */
-#define SMOOTH         0.25f
+#define FLOOR_DROP     0.4f   /* a frame below this part of it is a new floor at once */
+#define FLOOR_SMOOTH   0.1f
+#define BACKGROUND_MAX 1.7f   /* times the floor */
+#define LEARNED_MAX    6      /* frames: the mean of the first, then a sliding one, half a second of calm */
+#define FIRST_MAX      2.6e4f /* energy of -40 dBm0: whoever begins with more is speaking, */
+#define FIRST_WAIT     50     /* unless it goes on for so many frames */
 #define UNIFORM_RMS    0.57735027f
 
 void comfort_noise_init(struct comfort_noise *noise, uint32_t seed)
@@ -62,17 +66,22 @@ bool comfort_noise_learn(struct comfort_noise *noise, const int16_t *pcm)
     for (int i = 0; i < COMFORT_NOISE_FRAME; i++)
         energy += (float)pcm[i] * (float)pcm[i];
     energy = energy / COMFORT_NOISE_FRAME + 1;
-    if (!noise->has_learned || energy < noise->floor)
+    if (noise->floor <= 0 || energy < noise->floor * FLOOR_DROP)
         noise->floor = energy;
-    else if (energy > noise->floor * BACKGROUND_MAX) {
+    if (!noise->has_learned && energy > FIRST_MAX && noise->skipped < FIRST_WAIT) {
+        noise->skipped++;
+        return false;
+    }
+    if (energy > noise->floor * BACKGROUND_MAX) {
         noise->floor *= FLOOR_RISE;
         return false;
-    } else
-        noise->floor += 0.05f * (energy - noise->floor);
+    }
+    noise->floor += FLOOR_SMOOTH * (energy - noise->floor);
     float correlation[COMFORT_NOISE_ORDER + 1];
     correlate(pcm, correlation);
     bool is_first = !noise->has_learned || correlation[0] * 4 < noise->correlation[0];
-    float share = is_first ? 1 : SMOOTH;
+    noise->learned = is_first ? 1 : noise->learned + (noise->learned < LEARNED_MAX);
+    float share = 1.0f / (float)noise->learned;
     for (int lag = 0; lag <= COMFORT_NOISE_ORDER; lag++)
         noise->correlation[lag] += share * (correlation[lag] - noise->correlation[lag]);
     noise->has_learned = true;

@@ -14,6 +14,8 @@
 struct comfort_noise {
     uint32_t random;
     bool has_learned;
+    uint8_t learned;                            /* frames in the mean, up to a bound */
+    uint8_t skipped;                            /* frames that were too loud to begin with */
     float floor;                                /* energy per sample of the quietest recent frames */
     float correlation[COMFORT_NOISE_ORDER + 1]; /* smoothed, per sample */
     float predictor[COMFORT_NOISE_ORDER];

@@ -1,6 +1,6 @@
 /* Messages the proxy takes part in.
  *
- *   proxy -> vault   DIGIT, ARMED, CALL_GONE        vault -> proxy   ARM, DISARM
+ *   proxy -> vault   DIGIT, ARMED, CALL_GONE, ALARM vault -> proxy   ARM, DISARM
  *   proxy -> desk    CALL, LEG_REPORT               desk  -> proxy   CALLS_WANTED
  *
  * Mask orders come from the vault alone: a desk that was taken over cannot unmask a leg. No message can carry a digit
@@ -15,6 +15,7 @@ enum proxy_msg_type {
     PROXY_DIGIT = 0x0101,
     PROXY_ARMED = 0x0102,
     PROXY_CALL_GONE = 0x0103,
+    PROXY_ALARM = 0x0104,
     PROXY_ARM = 0x0111,
     PROXY_DISARM = 0x0112,
     PROXY_CALL = 0x0121,
@@ -57,6 +58,13 @@ struct proxy_call_gone_msg {
     uint64_t capture_id;
 };
 
+/* The watch heard a key in what was to leave the armed leg: it is muted until it is disarmed. Which key is not said. Sent
+ * again when the capture or the vault is another one. subject: call. */
+struct proxy_alarm_msg {
+    struct msg_header header;
+    uint64_t capture_id;
+};
+
 /* Mask the caller's leg of the call and report keys for this capture. subject: call. */
 struct proxy_arm_msg {
     struct msg_header header;
@@ -86,7 +94,10 @@ struct proxy_call_msg {
     char sip_call_id[LIMIT_CALL_REFERENCE_BYTES]; /* of the contact centre's leg, cut when longer */
 };
 
-/* Once a second for an armed leg and once when it is disarmed. Counters since arming. subject: call. */
+#define PROXY_RESIDUAL_NONE INT32_MIN
+
+/* Once a second for an armed leg and once, with is_last, when it is disarmed or its call ends. Counters since the leg was
+ * armed: a capture that took a masked leg over from another one is told of the whole time. subject: call. */
 struct proxy_leg_report_msg {
     struct msg_header header;
     uint64_t capture_id;
@@ -98,6 +109,20 @@ struct proxy_leg_report_msg {
     uint32_t infos_removed;  /* SIP INFO digits kept back */
     uint32_t packets_late;
     uint32_t packets_lost;
+    int64_t armed_at_ns; /* wall time: from */
+    int64_t told_at_ns;  /* wall time: to, or up to now */
+    uint64_t watched_8k; /* samples delivered while the watch listened; 0: there is none */
+    uint32_t spans;      /* times of which nothing of the caller left */
+    uint32_t span_longest_8k;
+    uint32_t watch_keys;    /* heard by the watch in what was to leave */
+    uint32_t watch_remains; /* the same, pieces of keys */
+    int32_t
+        residual_cdbm0; /* 0.01 dBm0: highest level at any of the eight frequencies within the spans, as delivered;
+                                PROXY_RESIDUAL_NONE */
+    uint8_t is_last;
+    uint8_t is_alarmed;     /* the leg was muted by the watch */
+    uint8_t is_resumed;     /* the proxy restarted meanwhile: armed_at is when it took the leg up again */
+    uint8_t is_masking_off; /* the negative control */
 };
 
 /* Send a PROXY_CALL for every call there is. subject 0. */

@@ -39,7 +39,10 @@ struct proxy {
     struct event *control_event;
     struct event *media_event;
     struct event *beat_event;
-    uint64_t digits_dropped; /* no vault to take them */
+    uint64_t digits_dropped;                              /* no vault to take them */
+    uint64_t alarms;                                      /* legs muted by the watch */
+    struct proxy_leg_report_msg owed[LIMIT_REPORTS_OWED]; /* last reports that found no desk, oldest first */
+    size_t owed_count;
     bool has_said_idle;
 };
 
@@ -143,11 +146,55 @@ static void pass_digit(struct proxy *proxy, const struct media_event *event)
     wipe(&digit, sizeof(digit));
 }
 
+/* The last report goes into the audit trail: it waits for a desk that is away. */
+static void owe_report(struct proxy *proxy, const struct proxy_leg_report_msg *report)
+{
+    if (proxy->owed_count == LIMIT_REPORTS_OWED) {
+        log_event(LOG_ERROR, "the record of a masked leg is lost: the desk is away for too long",
+                  LOG_ID("call", proxy->owed[0].header.subject),
+                  LOG_ID("capture", proxy->owed[0].capture_id));
+        memmove(proxy->owed, proxy->owed + 1, --proxy->owed_count * sizeof(*report));
+    }
+    proxy->owed[proxy->owed_count++] = *report;
+}
+
+static void pay_owed(struct proxy *proxy)
+{
+    size_t done = 0;
+    while (done < proxy->owed_count && msg_send(&proxy->desk, &proxy->owed[done]) == OK)
+        done++;
+    proxy->owed_count -= done;
+    memmove(proxy->owed, proxy->owed + done, proxy->owed_count * sizeof(proxy->owed[0]));
+}
+
 static void pass_report(struct proxy *proxy, struct media_event *event)
 {
     MSG_INIT(&event->report, PROXY_LEG_REPORT, event->call_id);
     event->report.capture_id = event->capture_id;
-    send_or_count(&proxy->desk, &event->report);
+    if (!event->report.is_last) {
+        send_or_count(&proxy->desk, &event->report);
+        return;
+    }
+    owe_report(proxy, &event->report);
+    pay_owed(proxy);
+}
+
+static void tell_alarm(struct proxy *proxy, uint64_t call_id, uint64_t capture_id)
+{
+    struct proxy_alarm_msg alarm = {.capture_id = capture_id};
+    MSG_INIT(&alarm, PROXY_ALARM, call_id);
+    send_or_count(&proxy->vault, &alarm);
+}
+
+static void pass_alarm(struct proxy *proxy, const struct media_event *event)
+{
+    proxy->alarms++;
+    log_event(
+        LOG_ERROR,
+        "a key was heard in what was to leave a masked leg: it is muted until its capture ends; report this",
+        LOG_ID("call", event->call_id), LOG_ID("capture", event->capture_id),
+        LOG_COUNT("since_start", proxy->alarms));
+    tell_alarm(proxy, event->call_id, event->capture_id);
 }
 
 static void take_media_event(struct proxy *proxy, struct media_event *event)
@@ -160,6 +207,9 @@ static void take_media_event(struct proxy *proxy, struct media_event *event)
         pass_report(proxy, event);
         if (b2bua_capture_of(proxy->b2bua, event->call_id) == event->capture_id)
             b2bua_set_capture(proxy->b2bua, event->call_id, 0);
+        break;
+    case MEDIA_EVENT_ALARM:
+        pass_alarm(proxy, event);
         break;
     case MEDIA_EVENT_DIGIT:
         pass_digit(proxy, event);
@@ -219,7 +269,10 @@ static void desk_readable(evutil_socket_t fd, short what, void *argument)
 
 static void tell_resync(void *owner, uint64_t call_id, uint64_t capture_id)
 {
+    const struct proxy *proxy = owner;
     tell_armed(owner, call_id, capture_id, true, false);
+    if (media_call_is_muted(proxy->media, call_id))
+        tell_alarm(owner, call_id, capture_id);
 }
 
 static enum err link_open(struct proxy *proxy, struct msg_port *port, struct event **event, int fd,
@@ -279,6 +332,8 @@ static void beat(evutil_socket_t fd, short what, void *argument)
     (void)what;
     if (media_is_alive(proxy->media))
         role_beat(proxy->context);
+    if (proxy->owed_count > 0)
+        pay_owed(proxy);
     if (proxy->context->is_draining && !proxy->has_said_idle && b2bua_call_count(proxy->b2bua) == 0) {
         proxy->has_said_idle = true;
         role_idle(proxy->context);
@@ -307,6 +362,8 @@ static enum err open_calls(struct proxy *proxy)
     struct role_context *context = proxy->context;
     if (context->heritage_count[HERITAGE_CALL_TABLE] != 1)
         return ERR_RANGE;
+    if (!context->config->media.watch)
+        log_event(LOG_WARN, "media.watch is off: nobody listens to what leaves masked legs");
     enum err err = media_new(&proxy->media, context->config, context->heritage[HERITAGE_RTP],
                              context->heritage_count[HERITAGE_RTP]);
     if (err)
@@ -407,7 +464,7 @@ static void proxy_init(struct proxy *proxy, struct role_context *context)
 
 int proxy_role_run(struct role_context *context)
 {
-    struct proxy proxy;
+    static struct proxy proxy; /* too large for a stack that is to be small */
     proxy_init(&proxy, context);
     enum err err = proxy_open(&proxy);
     if (err)

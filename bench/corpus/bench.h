@@ -25,6 +25,7 @@ struct bench_options {
 int bench_tones(const struct bench_options *options);
 int bench_speed(const struct bench_options *options);
 int bench_corpus(const struct bench_options *options);
+int bench_noise(const struct bench_options *options);
 int bench_watch(const struct bench_options *options);
 
 #endif

@@ -232,6 +232,108 @@ def masking_off():
         check(report["attacker"]["correct"] == result.keys_sent, "the attacker missed open keys")
 
 
+def audit_lines(rig, what):
+    lines = [json.loads(line) for line in (rig.service.state / "audit.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["what"] == what]
+
+
+def wait_audit(rig, what):
+    end = time.monotonic() + 5
+    while not (lines := audit_lines(rig, what)):
+        check(time.monotonic() < end, f"the audit trail has no {what}")
+        time.sleep(0.05)
+    return lines
+
+
+@test
+def watch():
+    """Masking is broken (off) and the watch looks on: it mutes the leg, the page and the audit trail say so, the payment
+    goes through, and of 23 keys the agent gets one packet or two of the first."""
+    with Rig(masking_off=True, watch=True) as rig:
+        card = Card.fresh()
+        result = whole_call(rig, 1, QUICK, card)
+        check(result.state == "approved", f"the payment is {result.state}")
+        check(result.keys_captured == 23, f"{result.keys_captured} of 23 keys")
+        shown = [capture for _, capture in result.history]
+        check(not shown[0]["muted"] and any(capture["muted"] for capture in shown), "the page was not told of the mute")
+        check(not result.capture["muted"], "muted after the capture's end")
+        alarms = wait_audit(rig, "mask.alarm")
+        check([line["outcome"] for line in alarms] == ["muted"], f"alarms: {alarms}")
+        records = wait_audit(rig, "mask.record")
+        check([(line["outcome"], line["reason"]) for line in records] == [("alarm", "masking_off")], f"records: {records}")
+        check(records[0]["watch_keys"] + records[0]["watch_remains"] in (1, 2, 3), f"records: {records}")
+        check(records[0]["residual_dbm0"] > -20, f"the record calls a key that left a residual of {records[0]}")
+        check("a key was heard in what was to leave a masked leg" in rig.log(), "the proxy's log does not say it")
+        no_digits_in_files(rig, card)
+        for name, report in judge.judge_call(rig.service, result).items():
+            leaked = [key["leaked_ms"] for key in report["keys"]]
+            check(max(leaked[1:]) == 0 and leaked[0] <= 40, f"{name} heard keys behind the watch: {leaked}")
+
+
+@test
+def record():
+    """Every capture leaves a record of its masking in the audit trail: clean, watched throughout, and how much is left."""
+    with Rig() as rig:
+        with rig.call(1) as call:
+            call.connect()
+            for _ in range(2):
+                call.arm()
+                key_all(call, Card.fresh())
+                call.pay()
+                time.sleep(0.5)
+            call.arm()
+            call.caller.key("411")
+            call.hang_up(0)  # in the middle of a field
+            rig.leaks(call.result)
+        end = time.monotonic() + 5
+        while len(records := audit_lines(rig, "mask.record")) < 3:
+            check(time.monotonic() < end, f"{len(records)} records of 3 captures")
+            time.sleep(0.05)
+        check(len({line["resource"] for line in records}) == 3, "records do not name their captures")
+        for line in records:
+            check(line["outcome"] == "clean" and "reason" not in line, f"record: {line}")
+            check(line["from"] < line["to"] <= line["time"], f"times: {line}")
+            check(line["watch_keys"] == line["watch_remains"] == 0, f"record: {line}")
+            check(line["watched_ms"] > line["masked_ms"] > 0 and line["residual_dbm0"] < -45, f"record: {line}")
+        check(not audit_lines(rig, "mask.alarm"), "an alarm without a cause")
+        print("residual of three captures:", [line["residual_dbm0"] for line in records], "dBm0")
+
+
+def agent_heard(result):
+    with wave.open(str(result.agent.heard)) as file:
+        check(file.getnchannels() == 1 and file.getsampwidth() == 2, "the agent's tape is not mono")
+        return array.array("h", file.readframes(file.getnframes()))
+
+
+def heard_while_keying(result, report, keys):
+    """What the agent heard from the first to the last of these keys (numbers of presses), at the middle of the mask."""
+    first, last = report["keys"][keys[0]], report["keys"][keys[-1]]
+    begin, end = ((key["onset_ms"] + key["delay_ms"]) * 8 for key in (first, last))
+    return agent_heard(result)[int(begin):int(end)]
+
+
+MODES = [("beep", "own"), ("mute", "own"), ("noise", "spandsp"), ("mute", "spandsp")]
+
+
+@test
+def modes():
+    """media.mode and media.engine in the running service: all keys captured by either engine, none heard in any mode; mute
+    passes nothing of a caller who speaks on under the keys, where noise does."""
+    speaking = ("--on-ms", "70", "--off-ms", "230", "--speech-under-keys", "-9")
+    for mode, engine in MODES:
+        with Rig(mode=mode, engine=engine) as rig:
+            result = whole_call(rig, 1, speaking if engine == "own" else QUICK)
+            check(result.state == "approved", f"{mode}, {engine}: {result.state}")
+            check(result.keys_captured == result.keys_sent == 23, f"{mode}, {engine}: {result.keys_captured} of 23 keys")
+            rig.leaks(result)
+            check(wait_audit(rig, "mask.record")[0]["outcome"] == "clean", f"{mode}, {engine}: not clean")
+            report = judge.judge_call(rig.service, result)["agent"]
+            loudest = max(abs(value) for value in heard_while_keying(result, report, range(16)))
+            print(f"{mode}, {engine}: loudest sample while the number was keyed {loudest}")
+            check(mode != "mute" or loudest < 400, f"{mode}, {engine}: samples up to {loudest} while muted")
+            check(mode == "mute" or engine != "own" or loudest > 1500, f"{mode}, {engine}: the speech did not pass either")
+
+
 WAYS = {
     "event": ("--way", "event"),
     "info": ("--way", "info"),

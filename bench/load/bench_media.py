@@ -89,12 +89,16 @@ def alone_on_core(core):
 
 
 class Tonegate:
+    is_unwatched = False
+
     def __init__(self, build, directory, calls, mode):
         self.destinations = os.path.join(directory, "destinations")
         command = [os.path.join(build, "bin", "tonegate-relay"), "--calls", str(calls), "--address", RELAY_IP,
                    "--caller", "%s:%d" % CALLER, "--agent", "%s:%d" % AGENT, "--destinations", self.destinations]
         if mode != "plain":
             command.append("--armed")
+        if Tonegate.is_unwatched:
+            command.append("--no-watch")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         preexec_fn=alone_on_core(0))
         if self.process.stdout.readline().strip() != "ready":
@@ -307,7 +311,9 @@ def main():
     parser.add_argument("--warm", type=float, default=1.5)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--no-watch", action="store_true", help="media.watch: false, for what the watch costs")
     options = parser.parse_args()
+    Tonegate.is_unwatched = options.no_watch
     if not os.path.exists(os.path.join(options.build, "bin", "tonegate-load")):
         sys.exit("%s/bin/tonegate-load is not there: build the target first (cmake --build %s)" %
                  (options.build, options.build))

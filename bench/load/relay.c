@@ -27,7 +27,7 @@ enum { PORT_FIRST = 20000, SOCKETS_PER_CALL = 4 };
 struct relay {
     unsigned long calls;
     unsigned long tick_us;
-    bool is_armed;
+    bool is_armed, is_unwatched;
     const char *address;
     const char *destinations;
     struct sockaddr_in ends[MEDIA_SIDES];
@@ -45,10 +45,15 @@ static int complain(const char *what)
 static int options_read(struct relay *relay, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"calls", required_argument, NULL, 'n'},        {"address", required_argument, NULL, 'i'},
-        {"caller", required_argument, NULL, 'c'},       {"agent", required_argument, NULL, 'a'},
-        {"destinations", required_argument, NULL, 'd'}, {"armed", no_argument, NULL, 'm'},
-        {"tick", required_argument, NULL, 't'},         {NULL, 0, NULL, 0},
+        {"calls", required_argument, NULL, 'n'},
+        {"address", required_argument, NULL, 'i'},
+        {"caller", required_argument, NULL, 'c'},
+        {"agent", required_argument, NULL, 'a'},
+        {"destinations", required_argument, NULL, 'd'},
+        {"armed", no_argument, NULL, 'm'},
+        {"no-watch", no_argument, NULL, 'w'},
+        {"tick", required_argument, NULL, 't'},
+        {NULL, 0, NULL, 0},
     };
     int option, faults = 0;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -70,6 +75,9 @@ static int options_read(struct relay *relay, int argc, char **argv)
             break;
         case 'm':
             relay->is_armed = true;
+            break;
+        case 'w':
+            relay->is_unwatched = true;
             break;
         case 't':
             faults += !number_read(optarg, 20000, &relay->tick_us);
@@ -119,6 +127,7 @@ static enum err media_open(struct relay *relay)
     config.media.workers = 1;
     config.media.tick_us = (unsigned)relay->tick_us;
     config.media.lookahead_ms = 20;
+    config.media.watch = !relay->is_unwatched;
     return media_new(&relay->media, &config, relay->sockets, (size_t)relay->calls * SOCKETS_PER_CALL);
 }
 
@@ -207,7 +216,7 @@ int main(int argc, char **argv)
     if (options_read(&relay, argc, argv)) {
         fprintf(stderr,
                 "usage: %s --calls N --address IP --caller IP:PORT --agent IP:PORT --destinations FILE "
-                "[--armed] [--tick US]\n",
+                "[--armed] [--no-watch] [--tick US]\n",
                 argv[0]);
         return 2;
     }

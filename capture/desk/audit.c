@@ -209,6 +209,26 @@ static void set_where(json_t *object, const char *where)
         set_filtered(object, "where", where);
 }
 
+static void set_time(json_t *object, const char *key, struct wall_time at)
+{
+    char text[WALL_TEXT_MAX];
+    if (at.ns == 0)
+        return;
+    wall_time_text(at, text);
+    json_object_set_new(object, key, json_string(text));
+}
+
+static void set_number(json_t *object, const struct audit_number *number)
+{
+    static const int64_t parts[] = {1, 10, 100, 1000};
+    int64_t value = number->value;
+    if (value > AUDIT_NUMBER_MAX || value < -AUDIT_NUMBER_MAX)
+        value = value < 0 ? -AUDIT_NUMBER_MAX : AUDIT_NUMBER_MAX;
+    int64_t part = parts[number->decimals & 3];
+    json_t *written = part == 1 ? json_integer(value) : json_real((double)value / (double)part);
+    json_object_set_new(object, number->name, written);
+}
+
 static char *line_text(const struct audit *audit, const struct audit_entry *entry)
 {
     char at[WALL_TEXT_MAX];
@@ -230,8 +250,12 @@ static char *line_text(const struct audit *audit, const struct audit_entry *entr
         json_object_set_new(object, "amount", json_integer(entry->amount_minor));
         json_object_set_new(object, "currency", json_string(entry->currency));
     }
+    set_time(object, "from", entry->from);
+    set_time(object, "to", entry->to);
+    for (size_t i = 0; i < entry->number_count; i++)
+        set_number(object, &entry->numbers[i]);
     json_object_set_new(object, "previous", json_string(audit->previous));
-    char *text = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    char *text = json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
     json_decref(object);
     return text;
 }

@@ -6,6 +6,7 @@
 #ifndef TONEGATE_CAPTURE_DESK_AUDIT_H
 #define TONEGATE_CAPTURE_DESK_AUDIT_H
 
+#include "base/clock.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -13,20 +14,32 @@
 #include <stdint.h>
 
 #define AUDIT_LINE_BYTES 1024
-#define AUDIT_HASH_TEXT  65 /* 64 letters and the end */
+#define AUDIT_NUMBER_MAX                                                                                     \
+    999999999999LL         /* no value that could be a card number: larger ones are written as this */
+#define AUDIT_HASH_TEXT 65 /* 64 letters and the end */
 
 struct audit;
 
 struct audit_entry {
-    const char *who;      /* name of the token, or of the part of the product that acted */
-    const char *what;     /* "capture.open", … : a constant */
-    const char *where;    /* the peer's address, or "local" */
-    const char *outcome;  /* "ok", "refused", "approved", … : a constant */
-    const char *resource; /* public id of the capture or call; empty: none */
-    const char *reason;   /* a constant; NULL: none */
-    const char *detail;   /* reference of the payment at the gateway; NULL: none */
-    int64_t amount_minor; /* with currency */
-    const char *currency; /* NULL: no amount */
+    const char *who;                    /* name of the token, or of the part of the product that acted */
+    const char *what;                   /* "capture.open", … : a constant */
+    const char *where;                  /* the peer's address, or "local" */
+    const char *outcome;                /* "ok", "refused", "approved", … : a constant */
+    const char *resource;               /* public id of the capture or call; empty: none */
+    const char *reason;                 /* a constant; NULL: none */
+    const char *detail;                 /* reference of the payment at the gateway; NULL: none */
+    int64_t amount_minor;               /* with currency */
+    const char *currency;               /* NULL: no amount */
+    struct wall_time from, to;          /* the time the line is about; 0: the moment it is written */
+    const struct audit_number *numbers; /* in this order; NULL with 0 */
+    size_t number_count;
+};
+
+/* value is written with its decimals, so that a level can be one: 0 for a count, 2 for -5731 as -57.31. */
+struct audit_number {
+    const char *name; /* a constant */
+    int64_t value;
+    unsigned decimals; /* 0..3 */
 };
 
 /* Opens or creates the file (mode 0600), takes the lock that keeps a second writer out, and finds the end of the

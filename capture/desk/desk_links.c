@@ -15,7 +15,7 @@ _Static_assert(sizeof(struct capture_reconcile_msg) == 40 + 2 * LIMIT_TOKEN_BYTE
                "what was added to RECONCILE?");
 _Static_assert(sizeof(struct proxy_call_msg) == 32 + 3 * LIMIT_CALL_REFERENCE_BYTES,
                "what was added to CALL?");
-_Static_assert(sizeof(struct proxy_leg_report_msg) == 64, "what was added to LEG_REPORT?");
+_Static_assert(sizeof(struct proxy_leg_report_msg) == 112, "what was added to LEG_REPORT?");
 _Static_assert(sizeof(struct capture_field_view) == 4, "a field's view is counts and verdicts");
 
 #define SUBJECT_OPEN  (1u << 0)
@@ -108,7 +108,7 @@ static void keep_end(struct desk *desk, struct desk_capture *capture)
 void desk_capture_end(struct desk *desk, struct desk_capture *capture, enum capture_state state,
                       enum capture_problem problem)
 {
-    capture->is_masked = false;
+    capture->is_masked = capture->is_muted = false;
     capture->selected_field = CARD_FIELD_NONE;
     if (capture->is_end_stored) {
         show_stored_end(desk, capture);
@@ -136,7 +136,7 @@ static bool progress_is_sane(const struct capture_progress_msg *message)
     bool is_sane = message->state < CAPTURE_STATES && message->selected_field <= CARD_FIELD_NONE &&
                    message->brand < BRAND_COUNT && message->problem < PROBLEM_COUNT &&
                    message->gateway_reason < REASON_COUNT && message->is_masked <= 1 &&
-                   memchr(message->currency, '\0', sizeof(message->currency));
+                   message->is_muted <= 1 && memchr(message->currency, '\0', sizeof(message->currency));
     for (int i = 0; i < CARD_FIELDS && is_sane; i++) {
         const struct capture_field_view *field = &message->fields[i];
         is_sane = field->key_count <= LIMIT_PAN_DIGITS && field->key_max <= LIMIT_PAN_DIGITS &&
@@ -203,7 +203,10 @@ static void progress_take(struct desk *desk, struct desk_capture *capture,
                           const struct capture_progress_msg *message)
 {
     struct store_capture *record = &capture->record;
+    if (message->is_muted && !capture->is_muted)
+        desk_audit_alarm(desk, capture);
     capture->is_masked = message->is_masked;
+    capture->is_muted = message->is_muted;
     capture->is_confirmed = true;
     if (is_of_leg_only(capture, message)) {
         show_stored_end(desk, capture);
@@ -477,13 +480,20 @@ static enum err leg_report_h(void *owner, const void *bytes)
 {
     struct desk *desk = owner;
     const struct proxy_leg_report_msg *message = bytes;
+    if (!desk_mask_record_is_sane(message))
+        return ERR_RANGE;
     struct desk_call *call = desk_model_call(&desk->model, message->header.subject);
-    if (!call)
-        return ERR_NOT_FOUND;
-    call->frames = message->frames & INT64_MAX;
-    call->masked_samples = message->masked_samples & INT64_MAX;
-    call->keys = message->keys;
-    return OK;
+    if (call) {
+        call->frames = message->frames & INT64_MAX;
+        call->masked_samples = message->masked_samples & INT64_MAX;
+        call->keys = message->keys;
+        call->is_watched = message->watched_8k != 0;
+        call->is_alarmed = message->is_alarmed;
+        call->residual_cdbm0 = message->residual_cdbm0;
+    }
+    if (message->is_last) /* of a call that has ended, too */
+        return desk_mask_record_take(desk, message);
+    return call ? OK : ERR_NOT_FOUND;
 }
 
 const struct msg_permit desk_proxy_permits[] = {

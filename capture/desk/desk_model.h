@@ -23,13 +23,19 @@ struct desk_call {
     uint64_t frames; /* of the last leg report */
     uint64_t masked_samples;
     uint32_t keys;
+    bool is_watched;
+    bool is_alarmed;
+    int32_t residual_cdbm0; /* PROXY_RESIDUAL_NONE */
 };
 
 struct desk_capture {
     struct store_capture record; /* record.state is the live one */
     uint8_t selected_field;      /* enum card_field */
     uint8_t attempts_max;
-    bool is_masked;       /* also after an end: the vault that restarted did not give the leg back yet */
+    bool is_masked;      /* also after an end: the vault that restarted did not give the leg back yet */
+    bool is_muted;       /* by the watch on what leaves: told by the vault */
+    uint8_t alarm_count; /* lines of the audit trail: alarms, and last reports of its leg */
+    uint8_t record_count;
     bool is_end_stored;   /* the store holds its end, which is final: */
     uint8_t stored_state; /* this one; CAPTURE_STATES: none yet */
     bool has_answered;

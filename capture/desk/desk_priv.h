@@ -76,6 +76,14 @@ MUST_USE enum err desk_reconcile(struct desk *desk, const struct desk_capture *c
 /* Remembers and logs that the disk fails; returns err. */
 enum err desk_disk_result(struct desk *desk, enum err err);
 
+/* mask_record.c */
+/* The watch muted the leg: an audit line. */
+void desk_audit_alarm(struct desk *desk, struct desk_capture *capture);
+bool desk_mask_record_is_sane(const struct proxy_leg_report_msg *report);
+/* The last report of a leg: an audit line. ERR_NOT_FOUND (no such capture on this call), ERR_FULL (more records than
+ * proxies can have restarted), ERR_SYSTEM. */
+MUST_USE enum err desk_mask_record_take(struct desk *desk, const struct proxy_leg_report_msg *report);
+
 /* desk_events.c */
 MUST_USE enum err desk_events_open(struct desk *desk, struct http_connection *connection, uint64_t capture_id,
                                    const char *last_event_id);

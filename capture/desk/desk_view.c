@@ -137,14 +137,17 @@ static json_t *call_id_json(uint64_t id)
 
 json_t *desk_view_call(const struct desk_call *call, const struct desk_capture *capture)
 {
-    return json_pack("{s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:I,s:I,s:I}}", "id", call_id_json(call->id),
-                     "state", name_of(call_state_names, 3, call->state), "armed", call->is_armed, "reference",
-                     text_json(call->reference), "callee", text_json(call->callee), "sip_call_id",
-                     text_json(call->sip_call_id), "capture",
-                     capture ? capture_id_json(capture->record.id) : json_null(), "began_at",
-                     time_json(call->began_at), "updated_at", time_json(call->at), "leg", "frames",
-                     (json_int_t)call->frames, "masked_ms", (json_int_t)(call->masked_samples / 8), "keys",
-                     (json_int_t)call->keys);
+    return json_pack(
+        "{s:o,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:I,s:I,s:I,s:b,s:b,s:o}}", "id", call_id_json(call->id),
+        "state", name_of(call_state_names, 3, call->state), "armed", call->is_armed, "reference",
+        text_json(call->reference), "callee", text_json(call->callee), "sip_call_id",
+        text_json(call->sip_call_id), "capture", capture ? capture_id_json(capture->record.id) : json_null(),
+        "began_at", time_json(call->began_at), "updated_at", time_json(call->at), "leg", "frames",
+        (json_int_t)call->frames, "masked_ms", (json_int_t)(call->masked_samples / 8), "keys",
+        (json_int_t)call->keys, "watched", call->is_watched, "alarmed", call->is_alarmed, "residual_dbm0",
+        call->is_watched && call->residual_cdbm0 != PROXY_RESIDUAL_NONE
+            ? json_integer(call->residual_cdbm0 / 100)
+            : json_null());
 }
 
 static json_t *field_json(const struct capture_field_view *field)
@@ -159,14 +162,14 @@ json_t *desk_view_capture(const struct desk_capture *capture)
     const struct capture_field_view *fields = capture->fields;
     bool is_selected = capture->selected_field < CARD_FIELDS;
     return json_pack(
-        "{s:o,s:o,s:s,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:s,s:s,s:s,s:{s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o}",
+        "{s:o,s:o,s:s,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:b,s:s,s:s,s:s,s:{s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o}",
         "id", capture_id_json(record->id), "call", call_id_json(record->call_id), "state",
         desk_state_name(record->state), "kind", desk_kind_name(record->kind), "amount",
         (json_int_t)record->amount_minor, "currency", record->currency, "reference",
         text_json(record->reference), "callee", text_json(record->callee), "attempt", record->attempt,
         "attempts_max", capture->attempts_max, "selected",
         is_selected ? json_string(field_names[capture->selected_field]) : json_null(), "masked",
-        capture->is_masked, "brand", desk_brand_name(record->brand), "problem",
+        capture->is_masked, "muted", capture->is_muted, "brand", desk_brand_name(record->brand), "problem",
         desk_problem_name(record->problem), "reason", desk_reason_name(record->gateway_reason), "fields",
         "number", field_json(&fields[CARD_NUMBER]), "expiry", field_json(&fields[CARD_EXPIRY]), "cvv",
         field_json(&fields[CARD_CVV]), "token", text_json(record->token), "payment_ref",

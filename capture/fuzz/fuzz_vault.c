@@ -30,6 +30,8 @@ static size_t length_of(uint16_t type)
         return sizeof(struct proxy_armed_msg);
     case PROXY_CALL_GONE:
         return sizeof(struct proxy_call_gone_msg);
+    case PROXY_ALARM:
+        return sizeof(struct proxy_alarm_msg);
     case GATEWAY_REPLY:
         return sizeof(struct gateway_reply_msg);
     default:

@@ -237,6 +237,10 @@ static void obey(struct fixture *fixture, char *line)
         kill_desk(fixture, (unsigned)atoi(word[2]));
     else if (strcmp(word[0], "vault") == 0 || strcmp(word[0], "media") == 0)
         link_order(fixture, word[0][0] == 'v' ? ROLE_VAULT : ROLE_PROXY, strcmp(word[1], "up") == 0);
+    if (strcmp(word[0], "muted") == 0) {
+        fixture->progress.is_muted = strcmp(word[1], "on") == 0;
+        show(fixture, fixture->progress.state, 0);
+    }
     if (strcmp(word[0], "problem") == 0) {
         fixture->progress.problem = value_of(desk_problem_name, PROBLEM_COUNT, word[1]);
         show(fixture, CAPTURE_COLLECTING, 0);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/role_msg.h"
+#include "capture/desk/audit.h"
 #include "capture/tests/desk_harness.h"
 
 #include <pwd.h>
@@ -875,6 +876,158 @@ static void a_full_disk_means_not_durable_and_nothing_is_opened(void **state)
     harness_reply_free(&reply);
 }
 
+static char *audit_text(const struct harness *harness)
+{
+    char path[HARNESS_PATH];
+    harness_path(harness, "audit.jsonl", path);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    char *text = calloc(1, 1 << 16);
+    assert_non_null(text);
+    (void)!fread(text, 1, (1 << 16) - 1, file);
+    fclose(file);
+    return text;
+}
+
+/* Waits until the trail holds so many lines of this kind; the last of them. The caller frees it. */
+static json_t *audit_line(const struct harness *harness, const char *what, int count)
+{
+    for (int i = 0; i < 100; i++) {
+        char *text = audit_text(harness);
+        json_t *found = NULL;
+        int seen = 0;
+        for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+            json_t *object = json_loads(line, 0, NULL);
+            bool is_it = object && strcmp(text_of(object, "what"), what) == 0;
+            seen += is_it;
+            if (is_it) {
+                json_decref(found);
+                found = json_incref(object);
+            }
+            json_decref(object);
+        }
+        free(text);
+        if (seen == count)
+            return found;
+        json_decref(found);
+        usleep(20000);
+    }
+    fail_msg("the trail has no %d lines of %s", count, what);
+    return NULL;
+}
+
+static struct proxy_leg_report_msg last_report(const struct capture_open_msg *open)
+{
+    struct proxy_leg_report_msg report = {.capture_id = open->header.subject,
+                                          .frames = 1500,
+                                          .masked_samples = 24000,
+                                          .keys = 23,
+                                          .armed_at_ns = wall_now().ns - 30 * NS_PER_S,
+                                          .told_at_ns = wall_now().ns,
+                                          .watched_8k = 240000,
+                                          .spans = 24,
+                                          .span_longest_8k = 1600,
+                                          .residual_cdbm0 = -5731,
+                                          .is_last = 1};
+    MSG_INIT(&report, PROXY_LEG_REPORT, open->call_id);
+    return report;
+}
+
+static void the_watchs_alarm_is_shown_and_audited_and_each_masked_leg_has_a_record(void **state)
+{
+    struct harness *harness = *state;
+    char id[24];
+    say_call(harness);
+    struct capture_open_msg open = open_capture(harness, id);
+    struct capture_progress_msg progress = harness_progress(&open, CAPTURE_COLLECTING);
+    progress.is_muted = 2;
+    harness_send(harness->vault_fd, &progress); /* nonsense */
+    progress.is_muted = 0;
+    harness_send(harness->vault_fd, &progress);
+    json_t *capture = wait_state(harness, id, "collecting");
+    assert_true(json_is_false(json_object_get(capture, "muted")));
+    json_decref(capture);
+    progress.state = CAPTURE_READY;
+    progress.is_muted = 1;
+    harness_send(harness->vault_fd, &progress);
+    harness_send(harness->vault_fd, &progress); /* said again: one line */
+    capture = wait_state(harness, id, "ready");
+    assert_true(json_is_true(json_object_get(capture, "muted")));
+    json_decref(capture);
+    json_t *line = audit_line(harness, "mask.alarm", 1);
+    assert_string_equal(text_of(line, "outcome"), "muted");
+    assert_string_equal(text_of(line, "resource"), id);
+    json_decref(line);
+    struct proxy_leg_report_msg report = last_report(&open);
+    harness_send(harness->proxy_fd, &report);
+    line = audit_line(harness, "mask.record", 1);
+    assert_string_equal(text_of(line, "outcome"), "clean");
+    assert_string_equal(text_of(line, "resource"), id);
+    assert_int_equal(strlen(text_of(line, "from")), strlen("2026-01-01T00:00:00.000Z"));
+    assert_true(strcmp(text_of(line, "from"), text_of(line, "to")) < 0);
+    assert_int_equal(json_integer_value(json_object_get(line, "masked_ms")), 3000);
+    assert_int_equal(json_integer_value(json_object_get(line, "watched_ms")), 30000);
+    assert_int_equal(json_integer_value(json_object_get(line, "spans")), 24);
+    assert_float_equal(json_real_value(json_object_get(line, "residual_dbm0")), -57.31, 0.001);
+    assert_null(json_object_get(line, "keys"));
+    json_decref(line);
+    report.is_alarmed = report.is_masking_off = 1;
+    report.residual_cdbm0 = PROXY_RESIDUAL_NONE;
+    harness_send(harness->proxy_fd, &report);
+    line = audit_line(harness, "mask.record", 2);
+    assert_string_equal(text_of(line, "outcome"), "alarm");
+    assert_string_equal(text_of(line, "reason"), "masking_off");
+    assert_null(json_object_get(line, "residual_dbm0"));
+    json_decref(line);
+    report.is_alarmed = report.is_masking_off = 0;
+    report.watched_8k = 0;
+    report.is_resumed = 1;
+    harness_say_call(harness, CALL, PROXY_CALL_ENDED, "order-17", "2001");
+    harness_send(harness->proxy_fd, &report); /* also when the call has ended before */
+    line = audit_line(harness, "mask.record", 3);
+    assert_string_equal(text_of(line, "outcome"), "not_watched");
+    assert_string_equal(text_of(line, "reason"), "resumed_after_restart");
+    json_decref(line);
+    char path[HARNESS_PATH];
+    struct audit_verdict verdict;
+    harness_path(harness, "audit.jsonl", path);
+    assert_int_equal(audit_verify(path, &verdict), OK);
+    assert_int_equal(verdict.bad_line, 0);
+}
+
+static void records_that_cannot_be_are_refused(void **state)
+{
+    struct harness *harness = *state;
+    char id[24];
+    say_call(harness);
+    struct capture_open_msg open = open_capture(harness, id);
+    const struct proxy_leg_report_msg good = last_report(&open);
+    struct proxy_leg_report_msg bad = good;
+    bad.capture_id++;
+    harness_send(harness->proxy_fd, &bad);
+    bad = good;
+    bad.header.subject++;
+    harness_send(harness->proxy_fd, &bad);
+    bad = good;
+    bad.told_at_ns = bad.armed_at_ns - 1;
+    harness_send(harness->proxy_fd, &bad);
+    bad = good;
+    bad.told_at_ns = INT64_MAX;
+    harness_send(harness->proxy_fd, &bad);
+    bad = good;
+    bad.residual_cdbm0 = 4000;
+    harness_send(harness->proxy_fd, &bad);
+    bad = good;
+    bad.is_alarmed = 2;
+    harness_send(harness->proxy_fd, &bad);
+    /* A taken-over proxy cannot fill the disk with records either. */
+    for (int i = 0; i < 40; i++)
+        harness_send(harness->proxy_fd, &good);
+    json_decref(audit_line(harness, "mask.record", 16));
+    usleep(200000);
+    json_decref(audit_line(harness, "mask.record", 16));
+}
+
 static void messages_out_of_form_are_refused_and_the_desk_lives(void **state)
 {
     struct harness *harness = *state;
@@ -990,6 +1143,8 @@ int main(void)
         WITH_DESK(a_leg_given_back_while_money_is_in_doubt_is_no_end),
         WITH_DESK(a_desk_that_was_killed_shows_everything_again_and_asks_both_peers),
         WITH_DESK(a_full_disk_means_not_durable_and_nothing_is_opened),
+        WITH_DESK(the_watchs_alarm_is_shown_and_audited_and_each_masked_leg_has_a_record),
+        WITH_DESK(records_that_cannot_be_are_refused),
         WITH_DESK(messages_out_of_form_are_refused_and_the_desk_lives),
         WITH_DESK(a_disk_that_takes_three_seconds_is_no_hang),
         WITH_DESK(a_desk_that_hangs_does_not_beat),

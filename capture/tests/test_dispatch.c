@@ -453,6 +453,41 @@ static void a_restarted_vault_shows_the_lost_capture_and_lets_it_be_cancelled(vo
     assert_true(m.store.store_number > 1000); /* not one of the earlier life */
 }
 
+/* The capture goes on and can be paid; it is told as muted until the leg is given back, to a new vault too. */
+static void an_alarm_is_told_until_the_leg_is_given_back_and_stops_no_payment(void **state)
+{
+    struct stage *stage = *state;
+    union stage_message m;
+    stage_reach(stage, PAYMENT_COLLECTING);
+    stage_flush(stage);
+    assert_int_equal(stage_say_alarm(stage, STAGE_CAPTURE, STAGE_CALL + 1), ERR_ORDER); /* nobody's call */
+    assert_int_equal(stage_say_alarm(stage, STAGE_CAPTURE + 1, STAGE_CALL), ERR_NOT_FOUND);
+    assert_int_equal(stage_read(stage, DISPATCH_DESK, &m), ERR_EMPTY);
+    assert_int_equal(stage_say_alarm(stage, STAGE_CAPTURE, STAGE_CALL), OK);
+    struct capture_progress_msg progress = last_progress(stage);
+    assert_int_equal(progress.is_muted, 1);
+    assert_int_equal(progress.state, CAPTURE_COLLECTING);
+    assert_int_equal(stage_say_alarm(stage, STAGE_CAPTURE, STAGE_CALL), OK); /* said again */
+    assert_int_equal(stage_read(stage, DISPATCH_DESK, &m), ERR_EMPTY);
+    stage_keys(stage, STAGE_CARD);
+    progress = last_progress(stage);
+    assert_int_equal(progress.fields[CARD_NUMBER].is_valid, 1);
+    assert_int_equal(progress.is_muted, 1);
+    assert_int_equal(stage_say_cancel(stage, STAGE_CAPTURE, STAGE_CALL), OK);
+    stage_answer_store(stage);
+    assert_true(stage_expect(stage, DISPATCH_PROXY, PROXY_DISARM, &m));
+    stage_flush(stage);
+    assert_int_equal(stage_say_alarm(stage, STAGE_CAPTURE, STAGE_CALL), OK); /* it crossed the end */
+    assert_int_equal(stage_capture(stage)->is_muted, 0);
+    stage_close(stage);
+    stage_open(stage, 1);
+    assert_int_equal(stage_say_armed(stage, STAGE_CAPTURE, STAGE_CALL, true, false), OK);
+    assert_int_equal(stage_say_alarm(stage, STAGE_CAPTURE, STAGE_CALL), OK);
+    progress = last_progress(stage);
+    assert_int_equal(progress.state, CAPTURE_LOST);
+    assert_int_equal(progress.is_muted, 1);
+}
+
 static void a_cancel_of_an_unknown_capture_names_the_call(void **state)
 {
     struct stage *stage = *state;
@@ -859,6 +894,10 @@ static enum err put_gone(struct stage *s)
 {
     return stage_say_gone(s, STAGE_CAPTURE, STAGE_CALL);
 }
+static enum err put_alarm(struct stage *s)
+{
+    return stage_say_alarm(s, STAGE_CAPTURE, STAGE_CALL);
+}
 static enum err put_open(struct stage *s)
 {
     return stage_say_open(s, STAGE_CAPTURE, STAGE_CALL);
@@ -931,6 +970,7 @@ static const struct {
     {"ARMED refused", put_arm_refused, DISPATCH_PROXY, ALL & ~S(NONE)},
     {"ARMED resync", put_resync, DISPATCH_PROXY, ALL},
     {"CALL_GONE", put_gone, DISPATCH_PROXY, ALL & ~S(NONE)},
+    {"ALARM", put_alarm, DISPATCH_PROXY, ALL & ~S(NONE)},
     {"OPEN", put_open, DISPATCH_DESK, S(NONE)},
     {"FIELD", put_field, DISPATCH_DESK, S(ARMING) | S(COLLECTING) | S(READY)},
     {"SUBMIT", put_submit, DISPATCH_DESK, S(READY)},
@@ -1031,6 +1071,7 @@ int main(void)
         TEST(a_repeated_key_counts_once_and_a_missing_one_clears_the_field),
         TEST(keys_after_submit_are_dropped),
         TEST(a_restarted_vault_shows_the_lost_capture_and_lets_it_be_cancelled),
+        TEST(an_alarm_is_told_until_the_leg_is_given_back_and_stops_no_payment),
         TEST(a_cancel_of_an_unknown_capture_names_the_call),
         TEST(a_stray_cancel_cannot_lift_the_mask_of_a_live_capture),
         TEST(a_lost_capture_is_replaced_by_opening_again_on_its_call),

@@ -142,6 +142,13 @@ enum err stage_say_gone(struct stage *stage, uint64_t capture, uint64_t call)
     return stage_say(stage, DISPATCH_PROXY, &gone);
 }
 
+enum err stage_say_alarm(struct stage *stage, uint64_t capture, uint64_t call)
+{
+    struct proxy_alarm_msg alarm = {.capture_id = capture};
+    MSG_INIT(&alarm, PROXY_ALARM, call);
+    return stage_say(stage, DISPATCH_PROXY, &alarm);
+}
+
 enum err stage_say_key(struct stage *stage, uint64_t capture, uint64_t call, uint32_t ordinal, dtmf_key key)
 {
     struct proxy_digit_msg digit = {.capture_id = capture, .ordinal = ordinal, .key = key};

@@ -59,6 +59,7 @@ enum err stage_say_open_kind(struct stage *stage, uint64_t capture, uint64_t cal
 enum err stage_say_armed(struct stage *stage, uint64_t capture, uint64_t call, bool is_resync,
                          bool is_refused);
 enum err stage_say_gone(struct stage *stage, uint64_t capture, uint64_t call);
+enum err stage_say_alarm(struct stage *stage, uint64_t capture, uint64_t call);
 enum err stage_say_key(struct stage *stage, uint64_t capture, uint64_t call, uint32_t ordinal, dtmf_key key);
 enum err stage_say_field(struct stage *stage, uint64_t capture, enum card_field field, bool is_reset);
 enum err stage_say_submit(struct stage *stage, uint64_t capture);

@@ -31,6 +31,7 @@ struct capture {
     struct capture_field_view views[CARD_FIELDS];
 
     bool is_masked;       /* the proxy said so */
+    bool is_muted;        /* the proxy's watch heard a key in what was to leave */
     bool is_keying_told;  /* the last ARM's is_keying */
     bool is_leg_released; /* DISARM was sent, or another capture has the leg */
     bool is_disarm_owed;  /* DISARM could not be sent yet */

@@ -37,6 +37,7 @@ static void progress_fill(const struct dispatch *dispatch, const struct capture 
     progress->attempt = (uint8_t)capture->attempt;
     progress->attempts_max = (uint8_t)dispatch->options.attempts_max;
     progress->is_masked = capture->is_masked;
+    progress->is_muted = capture->is_muted;
     progress->brand = capture->brand;
     memcpy(progress->fields, capture->views, sizeof(progress->fields));
     if (capture->has_submitted || !capture->fields)
@@ -148,6 +149,7 @@ static void send_disarm(struct dispatch *dispatch, struct capture *capture)
     capture->is_disarm_owed = err == ERR_FULL;
     capture->is_leg_released = err == OK;
     capture->is_masked = err != OK;
+    capture->is_muted &= err != OK;
 }
 
 /* --- towards the gateway --- */
@@ -478,6 +480,7 @@ static void resync(struct dispatch *dispatch, struct capture *capture)
         return;
     }
     capture->is_masked = true;
+    capture->is_muted = false; /* if it is, that is told next */
     bool is_over = capture->is_leg_released || payment_is_end(capture->state);
     capture->is_leg_released = false;
     happen(dispatch, capture, EVENT_RESYNC);
@@ -528,6 +531,21 @@ static enum err armed_h(void *owner, const void *message)
     return OK;
 }
 
+/* The capture goes on: its keys still come, only nothing of the caller is heard any more. */
+static enum err alarm_h(void *owner, const void *message)
+{
+    struct dispatch *dispatch = owner;
+    const struct proxy_alarm_msg *alarm = message;
+    struct capture *capture = capture_of_call(dispatch, alarm->capture_id, alarm->header.subject);
+    if (!capture)
+        return ERR_NOT_FOUND;
+    if (capture->is_muted || !has_leg(capture)) /* its end crossed the alarm, which ends with it */
+        return OK;
+    capture->is_muted = true;
+    tell_progress(dispatch, capture);
+    return OK;
+}
+
 static enum err call_gone_h(void *owner, const void *message)
 {
     struct dispatch *dispatch = owner;
@@ -536,7 +554,7 @@ static enum err call_gone_h(void *owner, const void *message)
     if (!capture)
         return ERR_NOT_FOUND;
     capture->is_call_gone = true;
-    capture->is_masked = false;
+    capture->is_masked = capture->is_muted = false;
     capture->ended_at = dispatch->now;
     happen(dispatch, capture, EVENT_CALL_GONE);
     tell_progress(dispatch, capture);
@@ -572,7 +590,7 @@ static void leg_take_over(struct dispatch *dispatch, uint64_t call_id)
         return;
     before->is_leg_released = true;
     before->is_disarm_owed = false;
-    before->is_masked = false;
+    before->is_masked = before->is_muted = false;
     happen(dispatch, before, EVENT_REPLACED);
     tell_progress(dispatch, before);
 }
@@ -760,6 +778,7 @@ static const struct msg_permit proxy_permits[] = {
     {PROXY_DIGIT, sizeof(struct proxy_digit_msg), KNOWN, digit_h, "DIGIT"},
     {PROXY_ARMED, sizeof(struct proxy_armed_msg), KNOWN | MSG_NO_SUBJECT, armed_h, "ARMED"},
     {PROXY_CALL_GONE, sizeof(struct proxy_call_gone_msg), KNOWN, call_gone_h, "CALL_GONE"},
+    {PROXY_ALARM, sizeof(struct proxy_alarm_msg), KNOWN, alarm_h, "ALARM"},
 };
 
 static const struct msg_permit desk_permits[] = {

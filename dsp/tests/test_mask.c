@@ -259,8 +259,9 @@ static size_t trail_leaks(const struct trail *trail, uint64_t seed)
         tone[TRAIL_ONSET + TRAIL_TONE + i] *= powf(10, -3 * (float)i / (float)trail->decay_samples);
     for (size_t i = 0; i < trail->break_samples; i++)
         tone[TRAIL_ONSET + trail->break_from + i] = 0;
-    for (size_t i = TRAIL; trail->echo_delay && i-- > trail->echo_delay;)
-        tone[i] += powf(10, trail->echo_db / 20) * tone[i - trail->echo_delay];
+    memcpy(sum, tone, sizeof(sum));
+    for (size_t i = trail->echo_delay; trail->echo_delay && i < TRAIL; i++)
+        tone[i] += powf(10, trail->echo_db / 20) * sum[i - trail->echo_delay];
     memcpy(sum, tone, sizeof(sum));
     tone_source_noise(&random, sum, TRAIL, -38);
     tone_source_finish(sum, pcm, TRAIL, TONE_LINE_ULAW);
@@ -492,6 +493,42 @@ static void comfort_noise_follows_the_background(void **state)
     }
 }
 
+/* Somebody speaks, stops, and a key comes at once: what stands in for it is the room, not the voice. */
+static void noise_after_speech_is_the_room_and_not_the_voice(void **state)
+{
+    (void)state;
+    for (unsigned turn = 0; turn < 24; turn++) {
+        enum {
+            BEFORE = 4800,
+            SPEECH = 24000,
+            PAUSE = 320,
+            MASKED = 4000,
+            ALL = SPEECH + PAUSE + MASKED + 160
+        };
+        static float sum[ALL];
+        static int16_t pcm[ALL];
+        static int16_t out[ALL];
+        struct tone_random random;
+        memset(sum, 0, sizeof(sum));
+        tone_random_seed(&random, turn);
+        /* Armed in a calm moment, or in the middle of a word. */
+        size_t before = turn % 2 ? BEFORE : 0;
+        tone_source_speech(sum + before, speech.samples + turn * 24000, SPEECH - before, -20);
+        tone_source_noise(&random, sum, ALL, -45);
+        tone_source_finish(sum, pcm, ALL, TONE_LINE_ULAW);
+        struct mask *mask = mask_new(plain);
+        for (size_t at = 0; at + 160 <= ALL; at += 160) {
+            struct dtmf_edge edges[DTMF_EDGE_MAX];
+            size_t edge_count;
+            mask_force(mask, at >= SPEECH + PAUSE);
+            assert_int_equal(mask_process(mask, pcm + at, out + at, 160, edges, &edge_count), OK);
+        }
+        double room = level_of(pcm + SPEECH + PAUSE, MASKED);
+        assert_float_equal(level_of(out + SPEECH + PAUSE + 160, MASKED), room, 2.5);
+        free(mask);
+    }
+}
+
 static void everything_fed_under_force_is_replaced(void **state)
 {
     (void)state;
@@ -621,14 +658,17 @@ static void a_beep_does_not_tell_its_key(void **state)
         struct tone_press press = tone_source_random_press(&random, -9, 2, 0.01f);
         beep_press(&press, 400, n, -45, out);
         right += name_key(out + PRESS_ONSET, 1000) == press.key;
+        if (n % 8)
+            continue;
         memset(open, 0, sizeof(open));
         tone_source_press(open, PRESS_ONSET, 400, &press);
         tone_source_finish(open, open_pcm, PRESS, TONE_LINE_ULAW);
         right_open += name_key(open_pcm + PRESS_ONSET, 1000) == press.key;
     }
-    print_message("named by their beep %zu of 1600 keys (chance 100), unmasked %zu\n", right, right_open);
+    print_message("named by their beep %zu of 1600 keys (chance 100), of 200 unmasked %zu\n", right,
+                  right_open);
     assert_true(right < 145);
-    assert_true(right_open > 1590); /* he is no fool */
+    assert_true(right_open >= 199); /* he is no fool */
 }
 
 static void a_gap_is_noise_and_time_goes_on(void **state)
@@ -791,6 +831,7 @@ int main(void)
         cmocka_unit_test(out_may_be_in),
         cmocka_unit_test(nothing_is_left_after_a_wipe),
         cmocka_unit_test(comfort_noise_follows_the_background),
+        cmocka_unit_test(noise_after_speech_is_the_room_and_not_the_voice),
         cmocka_unit_test(everything_fed_under_force_is_replaced),
         cmocka_unit_test(mute_passes_nothing_while_keying),
         cmocka_unit_test(beeps_are_the_same_for_every_key_and_length),

@@ -45,6 +45,13 @@ static void on_disarmed(void *owner, struct leg *leg)
     (void)leg;
 }
 
+static void on_alarm(void *owner, struct leg *leg)
+{
+    (void)owner;
+    if (!leg->is_muted || leg->state == LEG_PLAIN)
+        abort();
+}
+
 static void one_packet(struct leg *leg, const uint8_t *bytes, size_t length, struct mono_time now)
 {
     static struct leg_frame frame;
@@ -59,18 +66,21 @@ static void one_packet(struct leg *leg, const uint8_t *bytes, size_t length, str
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    static const struct leg_sink sink = {on_send, on_digit, on_disarmed};
+    static const struct leg_sink sink = {on_send, on_digit, on_disarmed, on_alarm};
     static const struct leg_format format = {MEDIA_PCMA, 8, 101};
     static const struct mask_options options = {.lookahead_samples = 160};
     static struct mask *mask;
+    static struct outgoing_watch *watch;
     if (!mask)
         mask = aligned_alloc(MASK_ALIGN, mask_size());
-    if (!mask)
+    if (!watch)
+        watch = aligned_alloc(OUTGOING_WATCH_ALIGN, outgoing_watch_size());
+    if (!mask || !watch)
         abort();
     struct leg leg;
     struct mono_time now = {NS_PER_S};
     memset(&seen, 0, sizeof(seen));
-    leg_init(&leg, &sink, NULL, mask, 0x5151, 65530, 0xffffff00);
+    leg_init(&leg, &sink, NULL, mask, watch, 0x5151, 65530, 0xffffff00);
     leg_set_format(&leg, &format, &format, true);
     while (length >= 2) {
         size_t take = bytes[0];

@@ -23,13 +23,16 @@ static enum g711_law law_of(enum media_codec codec)
     return codec == MEDIA_PCMA ? G711_ALAW : G711_ULAW;
 }
 
-void leg_init(struct leg *leg, const struct leg_sink *sink, void *owner, struct mask *mask, uint32_t out_ssrc,
-              uint16_t first_sequence, uint32_t first_timestamp)
+void leg_init(struct leg *leg, const struct leg_sink *sink, void *owner, struct mask *mask,
+              struct outgoing_watch *watch, uint32_t out_ssrc, uint16_t first_sequence,
+              uint32_t first_timestamp)
 {
     *leg = (struct leg){
         .sink = sink,
         .owner = owner,
         .mask = mask,
+        .watch = watch,
+        .watch_counts = {.residual_dbm0 = OUTGOING_WATCH_NONE},
         .from = {.event_payload_type = -1},
         .to = {.event_payload_type = -1},
         .frame_samples = DEFAULT_FRAME,
@@ -304,6 +307,52 @@ static void feed_gap(struct leg *leg, int16_t *out, size_t count, struct mono_ti
     force_after(leg, count, now);
 }
 
+/* ---- the watch on what leaves ---- */
+
+static void mute(struct leg *leg)
+{
+    if (leg->is_muted)
+        return;
+    leg->is_muted = true;
+    leg->counts.alarms++;
+    comfort_noise_init(&leg->hush, leg->out_ssrc);
+    leg->sink->alarm_h(leg->owner, leg);
+}
+
+static void hush(struct leg *leg, int16_t *pcm, size_t count)
+{
+    float noise[LIMIT_FRAME_SAMPLES];
+    comfort_noise_make(&leg->hush, noise, count);
+    for (size_t i = 0; i < count; i++)
+        pcm[i] = (int16_t)noise[i];
+}
+
+/* payload is to leave. True: a key can be heard in it. */
+static bool watch_hears(struct leg *leg, const uint8_t *payload, size_t count)
+{
+    int16_t pcm[LIMIT_FRAME_SAMPLES];
+    struct mask_run runs[MASK_RUNS_MAX] = {{0, (uint16_t)count}};
+    size_t run_count = leg->is_muted ? 1 : mask_replaced(leg->mask, runs);
+    g711_decode(law_of(leg->to.codec), payload, pcm, count);
+    bool is_heard = outgoing_watch_hear(leg->watch, pcm, count, runs, run_count);
+    wipe(pcm, sizeof(pcm));
+    return is_heard;
+}
+
+static void watch_nothing(struct leg *leg, size_t count)
+{
+    if (leg->watch)
+        outgoing_watch_gap(leg->watch, count);
+}
+
+/* The negative control lets events pass, unless somebody watches. */
+static bool event_passes(struct leg *leg)
+{
+    if (leg->is_revealing && leg->watch)
+        mute(leg);
+    return leg->is_revealing && !leg->is_muted;
+}
+
 /* The stream goes on `samples` later and nothing is sent for that time: it was lost, or never sent. */
 static void skip(struct leg *leg, int32_t samples, struct mono_time now)
 {
@@ -313,17 +362,26 @@ static void skip(struct leg *leg, int32_t samples, struct mono_time now)
     while (left > 0) {
         size_t count = left < LIMIT_FRAME_SAMPLES ? (size_t)left : LIMIT_FRAME_SAMPLES;
         feed_gap(leg, out, count, now);
+        watch_nothing(leg, count);
         left -= (int32_t)count;
     }
     leg->in_next = end;
     wipe(out, sizeof(out));
 }
 
-static void send_pcm(struct leg *leg, const struct rtp_header *header, const int16_t *pcm, size_t count)
+static void send_pcm(struct leg *leg, const struct rtp_header *header, int16_t *pcm, size_t count)
 {
     uint8_t packet[RTP_HEADER_BYTES + LIMIT_FRAME_SAMPLES];
+    uint8_t *payload = packet + RTP_HEADER_BYTES;
     rtp_write_header(header, packet);
-    g711_encode(law_of(leg->to.codec), pcm, packet + RTP_HEADER_BYTES, count);
+    if (leg->is_muted)
+        hush(leg, pcm, count);
+    g711_encode(law_of(leg->to.codec), pcm, payload, count);
+    if (leg->watch && watch_hears(leg, payload, count)) {
+        mute(leg);
+        hush(leg, pcm, count);
+        g711_encode(law_of(leg->to.codec), pcm, payload, count);
+    }
     leg->counts.frames++;
     pass_on(leg, header, packet, RTP_HEADER_BYTES + count, true);
 }
@@ -343,6 +401,8 @@ static void fill(struct leg *leg, size_t count, struct mono_time now)
     if (leg->is_open) {
         note_sent(leg, &header, now);
         send_pcm(leg, &header, out, count);
+    } else {
+        watch_nothing(leg, count);
     }
     wipe(out, sizeof(out));
 }
@@ -477,7 +537,7 @@ bool leg_receive(struct leg *leg, uint8_t *bytes, size_t length, struct mono_tim
         leg->counts.packets_late++;
         goto out;
     }
-    if (!is_armed(leg) || (leg->is_revealing && arrival.is_event)) {
+    if (!is_armed(leg) || (arrival.is_event && event_passes(leg))) {
         plain_forward(leg, bytes, &arrival);
     } else if (arrival.is_event) {
         armed_event(leg, bytes, &arrival);
@@ -491,6 +551,15 @@ out:
 }
 
 /* ---- arming and leaving ---- */
+
+static void span_ended(void *owner, uint64_t from, uint64_t to)
+{
+    struct leg *leg = owner;
+    uint64_t length = to - from < UINT32_MAX ? to - from : UINT32_MAX;
+    leg->counts.spans++;
+    if (length > leg->counts.span_longest_8k)
+        leg->counts.span_longest_8k = (uint32_t)length;
+}
 
 enum err leg_arm(struct leg *leg, const struct mask_options *options, bool is_keying)
 {
@@ -506,6 +575,10 @@ enum err leg_arm(struct leg *leg, const struct mask_options *options, bool is_ke
         leg->is_revealing = options->is_off;
         leg->is_forced = leg->is_filling = leg->has_tone = false;
         leg->force_left = 0;
+        leg->is_muted = false;
+        mask_on_span(leg->mask, span_ended, leg);
+        if (leg->watch)
+            outgoing_watch_init(leg->watch);
     }
     leg->state = LEG_ARMED;
     mask_set_keying(leg->mask, is_keying);
@@ -516,6 +589,12 @@ void leg_set_keying(struct leg *leg, bool is_keying)
 {
     if (is_armed(leg))
         mask_set_keying(leg->mask, is_keying);
+}
+
+void leg_mute(struct leg *leg)
+{
+    if (is_armed(leg))
+        mute(leg);
 }
 
 /* Grows whenever the mask does anything but let the voice pass. */
@@ -541,8 +620,12 @@ void leg_wipe(struct leg *leg)
     if (is_armed(leg)) {
         mask_counts(leg->mask, &leg->mask_counts);
         mask_wipe(leg->mask);
+        leg_watch_counts(leg, &leg->watch_counts);
+        if (leg->watch)
+            outgoing_watch_wipe(leg->watch);
     }
     leg->state = LEG_PLAIN;
+    leg->is_muted = false;
     leg->is_pending = false;
     leg->has_tone = false;
     wipe(&leg->tone_key, sizeof(leg->tone_key));
@@ -594,6 +677,8 @@ void leg_deliver(struct leg_frame *frame, struct mono_time now)
     }
     if (frame->is_sent)
         send_pcm(leg, &frame->header, frame->out, count);
+    else
+        watch_nothing(leg, count);
     wipe(frame->in, count * sizeof(frame->in[0]));
     wipe(frame->out, count * sizeof(frame->out[0]));
     wipe(frame->edges, sizeof(frame->edges));
@@ -623,4 +708,12 @@ void leg_mask_counts(const struct leg *leg, struct mask_counts *counts)
         mask_counts(leg->mask, counts);
     else
         *counts = leg->mask_counts;
+}
+
+void leg_watch_counts(const struct leg *leg, struct outgoing_watch_counts *counts)
+{
+    if (is_armed(leg) && leg->watch)
+        outgoing_watch_counts(leg->watch, counts);
+    else
+        *counts = leg->watch_counts;
 }

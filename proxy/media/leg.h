@@ -9,12 +9,18 @@
  * goes on masking until no tone or event is in progress (at most LEG_LEAVE_MS_MAX), then fades from the delayed to the
  * direct audio within one packet. Packets of the armed time that arrive later still are dropped.
  *
+ * Somebody listens to every packet of an armed leg before it leaves (dsp/outgoing_watch.h). Should a key be heard in one,
+ * the leg is muted: that packet and all after it are noise of another making, whatever the mask says, until the leg is
+ * plain again. Keys are still reported.
+ *
  * No sockets here: packets come by leg_receive(), leave by the sink. Nothing is allocated. Thread: the call's worker. */
 #ifndef TONEGATE_PROXY_MEDIA_LEG_H
 #define TONEGATE_PROXY_MEDIA_LEG_H
 
 #include "base/clock.h"
+#include "dsp/comfort_noise.h"
 #include "dsp/mask.h"
+#include "dsp/outgoing_watch.h"
 #include "proxy/media/digit_merge.h"
 #include "proxy/media/media.h"
 #include "proxy/media/rtp.h"
@@ -46,6 +52,9 @@ struct leg_counts { /* since arming, but for the first two */
     uint32_t infos_removed;
     uint32_t packets_late;
     uint32_t packets_lost;
+    uint32_t spans; /* times of which nothing of the sender left */
+    uint32_t span_longest_8k;
+    uint32_t alarms; /* 1: muted since; there is no second one */
 };
 
 struct leg;
@@ -56,6 +65,8 @@ struct leg_sink {
                    size_t length, bool is_audio);
     void (*digit_h)(void *owner, struct leg *leg, dtmf_key key, enum digit_source source);
     void (*disarmed_h)(void *owner, struct leg *leg);
+    void (*alarm_h)(void *owner,
+                    struct leg *leg); /* a key was heard in what was to leave: the leg is muted */
 };
 
 struct leg {
@@ -100,6 +111,10 @@ struct leg {
     uint32_t leaving_samples, clean_samples;
     uint64_t activity_before;
     struct mask_counts mask_counts; /* as they were when the mask was wiped */
+    struct outgoing_watch *watch;   /* NULL: nobody listens to what leaves */
+    struct outgoing_watch_counts watch_counts;
+    bool is_muted;
+    struct comfort_noise hush; /* what a muted leg says: never taught, nothing of the sender is in it */
     struct leg_counts counts;
 };
 
@@ -114,9 +129,10 @@ struct leg_frame {
     size_t edge_count;
 };
 
-/* mask: mask_size() bytes or NULL. out_ssrc, first_sequence, first_timestamp: random (RFC 3550 §5.1). */
-void leg_init(struct leg *leg, const struct leg_sink *sink, void *owner, struct mask *mask, uint32_t out_ssrc,
-              uint16_t first_sequence, uint32_t first_timestamp);
+/* mask: mask_size() bytes or NULL. watch: outgoing_watch_size() bytes or NULL, for no watch. out_ssrc, first_sequence, first_timestamp: random (RFC 3550 §5.1). */
+void leg_init(struct leg *leg, const struct leg_sink *sink, void *owner, struct mask *mask,
+              struct outgoing_watch *watch, uint32_t out_ssrc, uint16_t first_sequence,
+              uint32_t first_timestamp);
 
 /* is_open as in the struct. Effective for the next packet. */
 void leg_set_format(struct leg *leg, const struct leg_format *from, const struct leg_format *to,
@@ -129,6 +145,9 @@ void leg_resume(struct leg *leg, uint32_t ssrc, uint16_t sequence, uint32_t time
 MUST_USE enum err leg_arm(struct leg *leg, const struct mask_options *options, bool is_keying);
 void leg_set_keying(struct leg *leg, bool is_keying);
 void leg_disarm(struct leg *leg);
+
+/* Mutes an armed leg, as the watch does: it was so before a restart. */
+void leg_mute(struct leg *leg);
 
 /* Wipes everything that heard the sender, at once, without a word to the sink. */
 void leg_wipe(struct leg *leg);
@@ -147,5 +166,7 @@ void leg_deliver(struct leg_frame *frame, struct mono_time now);
 void leg_tick(struct leg *leg, struct mono_time now);
 
 void leg_mask_counts(const struct leg *leg, struct mask_counts *counts);
+/* All zero and OUTGOING_WATCH_NONE without a watch. */
+void leg_watch_counts(const struct leg *leg, struct outgoing_watch_counts *counts);
 
 #endif

@@ -21,7 +21,7 @@ enum { INFO_GRACE_MS = 500 };
 struct known_call {
     bool is_used;
     bool must_close; /* the worker's order ring was full */
-    bool is_armed;
+    bool is_armed, is_muted;
     uint64_t id;
     struct mono_time info_until;
     uint32_t next; /* in its bucket */
@@ -31,8 +31,8 @@ struct media {
     struct port_pool *ports;
     size_t place_count;
     struct call *calls;
-    uint8_t *masks;
-    size_t mask_bytes, masks_bytes;
+    uint8_t *ears; /* by place: its mask, and behind it the watch on what leaves */
+    size_t mask_bytes, ear_bytes, ears_bytes;
     struct known_call *known;
     uint32_t *buckets;
     size_t bucket_mask;
@@ -107,18 +107,26 @@ static struct mask_options mask_options_of(const struct config *config)
     };
 }
 
-/* Each call's mask touches its pages when the leg is first armed. */
-static enum err masks_new(struct media *media)
+/* Each call's mask and watch touch their pages when the leg is first armed. */
+static enum err ears_new(struct media *media, bool is_watched)
 {
     media->mask_bytes = (mask_size() + MASK_ALIGN - 1) / MASK_ALIGN * MASK_ALIGN;
-    media->masks_bytes = media->place_count * media->mask_bytes;
-    media->masks = audio_memory_new(media->masks_bytes);
-    return media->masks ? OK : ERR_MEMORY;
+    media->ear_bytes = media->mask_bytes + (is_watched ? outgoing_watch_size() : 0);
+    media->ears_bytes = media->place_count * media->ear_bytes;
+    media->ears = audio_memory_new(media->ears_bytes);
+    return media->ears ? OK : ERR_MEMORY;
 }
 
 static struct mask *mask_at(const struct media *media, size_t place)
 {
-    return (struct mask *)(void *)(media->masks + place * media->mask_bytes);
+    return (struct mask *)(void *)(media->ears + place * media->ear_bytes);
+}
+
+/* NULL: nobody watches. */
+static struct outgoing_watch *watch_at(const struct media *media, size_t place)
+{
+    uint8_t *at = media->ears + place * media->ear_bytes + media->mask_bytes;
+    return media->ear_bytes > media->mask_bytes ? (struct outgoing_watch *)(void *)at : NULL;
 }
 
 static enum err places_new(struct media *media)
@@ -139,6 +147,7 @@ static enum err places_new(struct media *media)
         atomic_init(&call->is_free, true);
         call->place = (uint32_t)i;
         call->sides[MEDIA_CALLER].leg.mask = mask_at(media, i);
+        call->sides[MEDIA_CALLER].leg.watch = watch_at(media, i);
         for (size_t side = 0; side < MEDIA_SIDES; side++) {
             call->ports.rtp[side] = port_pool_rtp_port(media->ports, i, side);
             call->sides[side].rtp_fd = sockets[2 * side];
@@ -216,7 +225,7 @@ static enum err media_start(struct media *media, const struct config *config, co
     if (err)
         return err;
     media->place_count = port_pool_places(media->ports);
-    err = masks_new(media);
+    err = ears_new(media, config->media.watch);
     if (!err)
         err = options_try(media, &options);
     if (!err)
@@ -256,7 +265,7 @@ void media_free(struct media *media)
         close(media->event_fd);
     if (media->calls)
         wipe(media->calls, media->place_count * sizeof(*media->calls));
-    audio_memory_free(media->masks, media->masks_bytes);
+    audio_memory_free(media->ears, media->ears_bytes);
     port_pool_free(media->ports);
     free(media->calls);
     free(media->known);
@@ -399,6 +408,12 @@ enum err media_call_info_key(struct media *media, uint64_t call_id, dtmf_key key
     return err;
 }
 
+bool media_call_is_muted(const struct media *media, uint64_t call_id)
+{
+    uint32_t place = find(media, call_id);
+    return place != NO_PLACE && media->known[place].is_muted;
+}
+
 void media_call_close(struct media *media, uint64_t call_id)
 {
     uint32_t place = find(media, call_id);
@@ -436,6 +451,8 @@ enum err media_call_restore(struct media *media, uint64_t call_id, const struct 
     err = place_start(media, (uint32_t)place, &order);
     if (!err)
         media->known[place].is_armed = snapshot->capture_id != 0;
+    if (!err)
+        media->known[place].is_muted = snapshot->capture_id != 0 && snapshot->is_muted;
     return err;
 }
 
@@ -463,15 +480,19 @@ static bool event_note(struct media *media, struct media_event *event)
 {
     uint32_t place = find(media, event->call_id);
     if (place == NO_PLACE) {
+        if (event->kind == MEDIA_EVENT_DISARMED) /* the last word on a capture whose call ended first */
+            return true;
         wipe(event, sizeof(*event));
         return false;
     }
     struct known_call *known = &media->known[place];
     if (event->kind == MEDIA_EVENT_DISARMED) {
-        known->is_armed = false;
+        known->is_armed = known->is_muted = false;
         known->info_until = mono_add_ms(mono_now(), INFO_GRACE_MS);
     } else if (event->kind == MEDIA_EVENT_ARMED) {
         known->is_armed = true;
+    } else if (event->kind == MEDIA_EVENT_ALARM) {
+        known->is_muted = true;
     }
     return true;
 }
@@ -513,7 +534,7 @@ void media_stats(const struct media *media, struct media_stats *stats)
 {
     *stats = (struct media_stats){
         .calls = (uint32_t)media->call_count,
-        .bytes_per_call = sizeof(struct call) + sizeof(struct known_call) + media->mask_bytes,
+        .bytes_per_call = sizeof(struct call) + sizeof(struct known_call) + media->ear_bytes,
     };
     for (size_t i = 0; i < media->worker_count; i++) {
         struct worker_stats one;
@@ -523,5 +544,6 @@ void media_stats(const struct media *media, struct media_stats *stats)
         stats->send_errors += one.send_errors;
         stats->ticks += one.ticks;
         stats->ticks_late += one.ticks_late;
+        stats->watch_alarms += one.watch_alarms;
     }
 }

@@ -65,13 +65,17 @@ MUST_USE enum err media_call_disarm(struct media *media, uint64_t call_id, uint6
 MUST_USE enum err media_call_info_key(struct media *media, uint64_t call_id, dtmf_key key,
                                       unsigned duration_ms);
 
+/* The watch has muted the call's leg and it was not disarmed since. */
+bool media_call_is_muted(const struct media *media, uint64_t call_id);
+
 /* Ports go back after a quarantine, so that a late packet of the old call does not reach a new one. Unknown ids are
  * ignored. */
 void media_call_close(struct media *media, uint64_t call_id);
 
 enum media_event_kind {
     MEDIA_EVENT_ARMED,
-    MEDIA_EVENT_DISARMED, /* carries the last report */
+    MEDIA_EVENT_DISARMED, /* carries the last report; of a call that was closed while armed too */
+    MEDIA_EVENT_ALARM, /* the watch heard a key in what was to leave: the leg is muted until it is disarmed */
     MEDIA_EVENT_DIGIT,
     MEDIA_EVENT_REPORT,
     MEDIA_EVENT_SILENT, /* no packet from `side` for MEDIA_SILENCE_S, and again after each such time */
@@ -104,6 +108,7 @@ struct media_snapshot {
     uint64_t capture_id; /* 0: not armed */
     uint32_t ordinal;
     uint8_t is_keying;
+    uint8_t is_muted; /* by the watch: it stays so */
     struct {
         uint32_t ssrc; /* of the stream we send to this side */
         uint16_t sequence;
@@ -128,7 +133,8 @@ struct media_stats {
     uint64_t packets_refused; /* not RTP, wrong payload type, no call */
     uint64_t send_errors;
     uint64_t ticks;
-    uint64_t ticks_late; /* woke more than one tick late */
+    uint64_t ticks_late;   /* woke more than one tick late */
+    uint64_t watch_alarms; /* keys heard in what was to leave */
     uint32_t calls;
     size_t bytes_per_call;
 };

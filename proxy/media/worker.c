@@ -8,6 +8,7 @@
 #include "proxy/media/rtcp.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -49,7 +50,8 @@ struct worker {
     size_t frame_count;
     struct mask_frame batch[WORKER_BATCH];
     uint8_t packet[LIMIT_RTP_PACKET_BYTES];
-    _Atomic uint64_t ticks, ticks_late, packets_relayed, packets_refused, send_errors, events_lost;
+    _Atomic uint64_t ticks, ticks_late, packets_relayed, packets_refused, send_errors, events_lost,
+        watch_alarms;
 };
 
 /* Counters have one writer; a plain load and store is enough. */
@@ -75,7 +77,9 @@ static void report_fill(const struct call *call, struct proxy_leg_report_msg *re
 {
     const struct leg *leg = &call->sides[MEDIA_CALLER].leg;
     struct mask_counts mask;
+    struct outgoing_watch_counts watch;
     leg_mask_counts(leg, &mask);
+    leg_watch_counts(leg, &watch);
     *report = (struct proxy_leg_report_msg){
         .capture_id = call->capture_id,
         .frames = leg->counts.frames,
@@ -86,6 +90,18 @@ static void report_fill(const struct call *call, struct proxy_leg_report_msg *re
         .infos_removed = leg->counts.infos_removed,
         .packets_late = leg->counts.packets_late,
         .packets_lost = leg->counts.packets_lost,
+        .armed_at_ns = call->armed_at.ns,
+        .told_at_ns = wall_now().ns,
+        .watched_8k = watch.samples,
+        .spans = leg->counts.spans,
+        .span_longest_8k = leg->counts.span_longest_8k,
+        .watch_keys = watch.keys,
+        .watch_remains = watch.remains,
+        .residual_cdbm0 =
+            watch.replaced_blocks ? (int32_t)lrintf(100 * watch.residual_dbm0) : PROXY_RESIDUAL_NONE,
+        .is_alarmed = leg->counts.alarms != 0,
+        .is_resumed = call->is_resumed,
+        .is_masking_off = leg->is_revealing,
     };
 }
 
@@ -105,6 +121,7 @@ static void say_report(struct worker *worker, const struct call *call, enum medi
 {
     struct media_event event = {.kind = kind, .side = MEDIA_CALLER};
     report_fill(call, &event.report);
+    event.report.is_last = kind == MEDIA_EVENT_DISARMED;
     say(worker, call, &event);
 }
 
@@ -123,6 +140,7 @@ static void keep(struct call *call)
     snapshot->capture_id = call->capture_id;
     snapshot->ordinal = call->ordinal;
     snapshot->is_keying = call->is_keying;
+    snapshot->is_muted = call->sides[MEDIA_CALLER].leg.is_muted;
     for (int side = 0; side < MEDIA_SIDES; side++) {
         const struct leg *leg = &call->sides[other((enum media_side)side)].leg; /* what this side is sent */
         snapshot->legs[side] = call->sides[side].described;
@@ -139,8 +157,9 @@ static void sink_send(void *owner, struct leg *leg, const struct rtp_header *hea
                       size_t length, bool is_audio);
 static void sink_digit(void *owner, struct leg *leg, dtmf_key key, enum digit_source source);
 static void sink_disarmed(void *owner, struct leg *leg);
+static void sink_alarm(void *owner, struct leg *leg);
 
-static const struct leg_sink worker_sink = {sink_send, sink_digit, sink_disarmed};
+static const struct leg_sink worker_sink = {sink_send, sink_digit, sink_disarmed, sink_alarm};
 
 /* The worker a leg belongs to is known by its thread alone. */
 static _Thread_local struct worker *self;
@@ -188,6 +207,15 @@ static void sink_disarmed(void *owner, struct leg *leg)
     say_report(self, call, MEDIA_EVENT_DISARMED);
     call->capture_id = 0;
     call->ordinal = 0;
+    keep(call);
+}
+
+static void sink_alarm(void *owner, struct leg *leg)
+{
+    struct call *call = owner;
+    (void)leg;
+    count(&self->watch_alarms, 1);
+    say(self, call, &(struct media_event){.kind = MEDIA_EVENT_ALARM, .side = MEDIA_CALLER});
     keep(call);
 }
 
@@ -291,7 +319,8 @@ static void call_open(struct worker *worker, struct call *call, const struct ord
         at->is_connected = at->is_rtcp_connected = false;
         at->silences_told = 0;
         at->heard_at = worker->now;
-        leg_init(&at->leg, &worker_sink, call, at->leg.mask, start.ssrc, start.sequence, start.timestamp);
+        leg_init(&at->leg, &worker_sink, call, at->leg.mask, at->leg.watch, start.ssrc, start.sequence,
+                 start.timestamp);
     }
     ASSERT(worker->active_count < worker->options.active_max);
     call->active_at = (uint32_t)worker->active_count++;
@@ -309,6 +338,10 @@ static void call_arm(struct worker *worker, struct call *call, const struct orde
     options.noise_seed ^= leg->out_ssrc;
     if (call->capture_id != 0 && call->capture_id != order->capture_id)
         say_report(worker, call, MEDIA_EVENT_DISARMED); /* the last report of the capture before */
+    if (leg->state == LEG_PLAIN) {
+        call->armed_at = wall_now();
+        call->is_resumed = false;
+    }
     if (leg_arm(leg, &options, order->is_keying))
         ASSERT(!"the caller's leg has a mask and the options were tried at the start");
     if (call->capture_id != order->capture_id)
@@ -332,12 +365,17 @@ static void call_restore(struct worker *worker, struct call *call, const struct 
         struct order arm = {.capture_id = snapshot->capture_id, .is_keying = snapshot->is_keying};
         call_arm(worker, call, &arm);
         call->ordinal = snapshot->ordinal;
+        call->is_resumed = true;
+        if (snapshot->is_muted)
+            leg_mute(&call->sides[MEDIA_CALLER].leg);
     }
     call_update(worker, call, snapshot->legs);
 }
 
 static void call_close(struct worker *worker, struct call *call)
 {
+    if (call->capture_id != 0)
+        say_report(worker, call, MEDIA_EVENT_DISARMED);
     for (int side = 0; side < MEDIA_SIDES; side++) {
         struct call_side *at = &call->sides[side];
         rtcp_watch(worker, call, (enum media_side)side, false);
@@ -364,6 +402,15 @@ static void call_disarm(struct worker *worker, struct call *call, uint64_t captu
     leg_disarm(leg);
 }
 
+static void arm_and_answer(struct worker *worker, struct call *call, const struct order *order)
+{
+    bool is_other = call->capture_id != order->capture_id;
+    call_arm(worker, call, order);
+    say(worker, call, &(struct media_event){.kind = MEDIA_EVENT_ARMED, .side = MEDIA_CALLER});
+    if (is_other && call->sides[MEDIA_CALLER].leg.is_muted) /* whoever takes the leg over is told too */
+        say(worker, call, &(struct media_event){.kind = MEDIA_EVENT_ALARM, .side = MEDIA_CALLER});
+}
+
 static void take_order(struct worker *worker, const struct order *order)
 {
     struct call *call = call_of(worker, order->place);
@@ -375,8 +422,7 @@ static void take_order(struct worker *worker, const struct order *order)
         call_update(worker, call, order->legs);
         break;
     case ORDER_ARM:
-        call_arm(worker, call, order);
-        say(worker, call, &(struct media_event){.kind = MEDIA_EVENT_ARMED, .side = MEDIA_CALLER});
+        arm_and_answer(worker, call, order);
         break;
     case ORDER_DISARM:
         call_disarm(worker, call, order->capture_id);
@@ -723,5 +769,6 @@ void worker_stats(const struct worker *worker, struct worker_stats *stats)
         .packets_refused = read_count(&worker->packets_refused),
         .send_errors = read_count(&worker->send_errors),
         .events_lost = read_count(&worker->events_lost),
+        .watch_alarms = read_count(&worker->watch_alarms),
     };
 }

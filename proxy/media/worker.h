@@ -60,6 +60,8 @@ struct call {
     uint64_t id, capture_id;
     uint32_t ordinal;
     bool is_keying;
+    bool is_resumed;
+    struct wall_time armed_at;
     struct media_snapshot_slot *slot;
     struct mono_time report_at;
     struct media_ports ports;
@@ -98,7 +100,7 @@ MUST_USE enum err worker_order(struct worker *worker, const struct order *order)
 MUST_USE enum err worker_event(struct worker *worker, struct media_event *event);
 
 struct worker_stats {
-    uint64_t ticks, ticks_late, packets_relayed, packets_refused, send_errors, events_lost;
+    uint64_t ticks, ticks_late, packets_relayed, packets_refused, send_errors, events_lost, watch_alarms;
 };
 void worker_stats(const struct worker *worker, struct worker_stats *stats);
 

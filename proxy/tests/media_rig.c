@@ -58,6 +58,7 @@ void rig_config(struct rig *rig, const char *address)
     rig->config.media.workers = 1;
     rig->config.media.tick_us = 5000;
     rig->config.media.lookahead_ms = 20;
+    rig->config.media.watch = true;
 }
 
 void rig_start_media(struct rig *rig)

@@ -22,6 +22,7 @@ enum { OUT_MAX = 40000, DIGITS_MAX = 400, SAMPLES_MAX = 8000 * 610, EVENT_TYPE =
 struct sim {
     struct leg leg;
     struct mask *mask;
+    struct outgoing_watch *watch;
     struct leg_frame frame;
     struct mono_time now;
     struct rtp_header next; /* of the sender */
@@ -38,7 +39,8 @@ struct sim {
     size_t heard_count;
     int digits[DIGITS_MAX];
     enum digit_source sources[DIGITS_MAX];
-    size_t digit_count, disarmed_count;
+    size_t digit_count, disarmed_count, alarm_count;
+    size_t alarm_at; /* packets sent before the alarm */
     unsigned lost_percent;
     uint32_t dice;
 };
@@ -86,7 +88,15 @@ static void on_disarmed(void *owner, struct leg *leg)
     sim->disarmed_count++;
 }
 
-static const struct leg_sink sim_sink = {on_send, on_digit, on_disarmed};
+static void on_alarm(void *owner, struct leg *leg)
+{
+    struct sim *sim = owner;
+    assert_true(leg->is_muted);
+    sim->alarm_count++;
+    sim->alarm_at = sim->out_count;
+}
+
+static const struct leg_sink sim_sink = {on_send, on_digit, on_disarmed, on_alarm};
 static const struct leg_format pcma = {MEDIA_PCMA, 8, EVENT_TYPE};
 static const struct leg_format pcmu = {MEDIA_PCMU, 0, EVENT_TYPE};
 
@@ -96,18 +106,21 @@ static struct sim *sim_new(void)
     assert_non_null(sim);
     sim->mask = aligned_alloc(MASK_ALIGN, (mask_size() + MASK_ALIGN - 1) / MASK_ALIGN * MASK_ALIGN);
     sim->heard = calloc(SAMPLES_MAX, sizeof(*sim->heard));
+    sim->watch = aligned_alloc(OUTGOING_WATCH_ALIGN, outgoing_watch_size());
+    assert_non_null(sim->watch);
     assert_non_null(sim->mask);
     assert_non_null(sim->heard);
     sim->now.ns = 1000 * NS_PER_S;
     sim->next = (struct rtp_header){.payload_type = 8, .sequence = 4711, .timestamp = 99000, .ssrc = 0xabcd};
     sim->source.noise = sim->dice = 12345;
-    leg_init(&sim->leg, &sim_sink, sim, sim->mask, 0x5151, 100, 5000);
+    leg_init(&sim->leg, &sim_sink, sim, sim->mask, sim->watch, 0x5151, 100, 5000);
     leg_set_format(&sim->leg, &pcma, &pcma, true);
     return sim;
 }
 
 static void sim_free(struct sim *sim)
 {
+    free(sim->watch);
     free(sim->mask);
     free(sim->heard);
     free(sim);
@@ -283,6 +296,7 @@ static void codecs_that_differ_are_transcoded_plain_and_armed(void **state)
     for (int is_armed = 0; is_armed < 2; is_armed++) {
         struct sim *sim = sim_new();
         leg_set_format(&sim->leg, &pcma, &pcmu, true);
+        sim->leg.watch = NULL;
         if (is_armed)
             sim_arm_as(sim, true);
         sim_run(sim, 5, 20, 160);
@@ -335,7 +349,7 @@ static void sequence_and_timestamp_wrap_without_a_seam(void **state)
         struct sim *sim = sim_new();
         sim->next.sequence = 65500;
         sim->next.timestamp = 0xffffffffu - 160 * 60;
-        leg_init(&sim->leg, &sim_sink, sim, sim->mask, 0x5151, 65490, 0xffffffffu - 160 * 45);
+        leg_init(&sim->leg, &sim_sink, sim, sim->mask, sim->watch, 0x5151, 65490, 0xffffffffu - 160 * 45);
         leg_set_format(&sim->leg, &pcma, &pcma, true);
         if (is_armed)
             sim_arm(sim);
@@ -379,6 +393,7 @@ static void armed_leg_leaks_no_key_and_reports_each_once_at_every_ptime(void **s
         assert_int_equal(sim->digit_count, 16);
         for (int key = 0; key < 16; key++)
             assert_int_equal(sim->digits[key], key);
+        assert_int_equal(sim->alarm_count, 0);
         assert_continuous(sim, 0);
         sim_free(sim);
     }
@@ -388,6 +403,7 @@ static void with_masking_off_the_same_check_finds_the_leak(void **state)
 {
     struct sim *sim = sim_new();
     (void)state;
+    sim->leg.watch = NULL;
     sim_arm_as(sim, true);
     assert_true(press_all_keys(sim, 160) > TONE_DBM0 - 3);
     sim_press_event(sim, 5, 5);
@@ -410,7 +426,149 @@ static void ten_minutes_with_200_keys_are_heard_once_each_and_leak_nothing(void 
         assert_int_equal(sim->digits[i], i * 7 % 10);
     }
     assert_true(sim->out_count > 30000);
+    assert_int_equal(sim->alarm_count, 0);
+    struct outgoing_watch_counts counts;
+    leg_watch_counts(&sim->leg, &counts);
+    assert_int_equal(counts.samples, 160 * sim->out_count);
+    assert_true(counts.replaced_blocks > 200 * 15);
+    assert_true(counts.residual_dbm0 > -90 && counts.residual_dbm0 < LEAK_DBM0);
+    assert_in_range(sim->leg.counts.spans, 200, 260);
     assert_continuous(sim, 0);
+    sim_free(sim);
+}
+
+/* ---- the watch: the mask is planted broken (is_off), and somebody else has to notice ---- */
+
+static int16_t loudest_from(const struct sim *sim, size_t packet)
+{
+    int16_t most = 0;
+    for (size_t i = sim->out[packet].header.timestamp - sim->first_timestamp; i < sim->heard_count; i++)
+        most = (int16_t)(abs(sim->heard[i]) > most ? abs(sim->heard[i]) : most);
+    return most;
+}
+
+static void a_key_that_passes_the_mask_mutes_the_leg_before_its_second_packet_leaves(void **state)
+{
+    (void)state;
+    static const size_t frames[] = {80, 160, 240, 320, 400, 480};
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+        for (int key = 0; key < 16; key++) {
+            struct sim *sim = sim_new();
+            size_t packets = 1600 / frames[i];
+            sim_arm_as(sim, true);
+            sim_run(sim, -1, packets, frames[i]);
+            size_t before = sim->out_count;
+            sim_run(sim, key, packets, frames[i]);
+            sim_run(sim, -1, packets, frames[i]);
+            assert_int_equal(sim->alarm_count, 1);
+            /* Look-ahead and the packet in which the tone begins; the one in which it is heard does not leave. */
+            assert_true((sim->alarm_at - before) * frames[i] <= 160 + 240);
+            assert_int_equal(sim->digit_count, 1);
+            size_t muted = sim->alarm_at;
+            for (int again = 0; again < 3; again++)
+                sim_run(sim, (key + 5 * again) % 16, packets, frames[i]);
+            assert_true(loudest_from(sim, muted) < 64);
+            assert_true(loudest_from(sim, muted) > 0); /* no hole either */
+            assert_true(sim->digit_count > 1);
+            assert_int_equal(sim->alarm_count, 1);
+            assert_continuous(sim, 0);
+            sim_free(sim);
+        }
+    }
+}
+
+static void a_muted_leg_is_whole_again_when_it_was_disarmed(void **state)
+{
+    struct sim *sim = sim_new();
+    struct outgoing_watch_counts counts;
+    (void)state;
+    sim_arm_as(sim, true);
+    sim_run(sim, -1, 10, 160);
+    sim_run(sim, 5, 5, 160);
+    assert_true(sim->leg.is_muted);
+    sim_arm(sim); /* for another capture, say: it stays muted */
+    sim_run(sim, -1, 10, 160);
+    assert_true(sim->leg.is_muted);
+    leg_disarm(&sim->leg);
+    size_t last = sim->out_count;
+    sim_run(sim, -1, 50, 160);
+    assert_int_equal(sim->disarmed_count, 1);
+    assert_false(sim->leg.is_muted);
+    leg_watch_counts(&sim->leg, &counts);
+    assert_true(counts.keys + counts.remains > 0);
+    assert_int_equal(sim->leg.counts.alarms, 1);
+    assert_true(loudest_from(sim, last + 40) > 20);
+    size_t before = sim->out_count;
+    sim_run(sim, 5, 5, 160); /* nobody watches a plain leg */
+    assert_true(sim_leak(sim, before, 5) > TONE_DBM0 - 3);
+    assert_int_equal(sim->alarm_count, 1);
+    /* Armed anew, everything begins anew. */
+    sim_arm(sim);
+    assert_false(sim->leg.is_muted);
+    sim_run(sim, -1, 10, 160);
+    leg_watch_counts(&sim->leg, &counts);
+    assert_int_equal(counts.keys + counts.remains + sim->leg.counts.alarms, 0);
+    sim_free(sim);
+}
+
+static void an_event_that_would_leave_mutes_the_leg_and_does_not(void **state)
+{
+    struct sim *sim = sim_new();
+    (void)state;
+    sim_arm_as(sim, true);
+    sim_run(sim, -1, 10, 160);
+    sim_press_event(sim, 5, 5);
+    sim_run(sim, -1, 10, 160);
+    assert_int_equal(sim->alarm_count, 1);
+    assert_int_equal(sim->event_count, 0);
+    assert_int_equal(sim->digit_count, 1);
+    assert_continuous(sim, 0);
+    sim_free(sim);
+}
+
+static void the_watch_hears_through_loss(void **state)
+{
+    struct sim *sim = sim_new();
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        sim->lost_percent = 0;
+        sim_arm_as(sim, true);
+        sim_run(sim, -1, 10, 160);
+        sim->lost_percent = 30;
+        sim_run(sim, i % 16, 10, 160);
+        sim->lost_percent = 0;
+        leg_disarm(&sim->leg);
+        sim_run(sim, -1, 50, 160);
+    }
+    assert_int_equal(sim->alarm_count, 50);
+    sim_free(sim);
+}
+
+/* What it says of the rest is measured, not claimed: with the mask off the rest is the key itself. */
+static void the_residual_is_that_of_what_was_delivered(void **state)
+{
+    struct outgoing_watch_counts counts;
+    (void)state;
+    struct sim *sim = sim_new();
+    sim_arm_as(sim, true);
+    sim_run(sim, -1, 10, 160);
+    sim_run(sim, 5, 3, 160);
+    leg_watch_counts(&sim->leg, &counts);
+    assert_float_equal(counts.residual_dbm0, TONE_DBM0, 2);
+    sim_free(sim);
+}
+
+static void nothing_is_left_in_the_watch_after_disarming(void **state)
+{
+    struct sim *sim = sim_new();
+    (void)state;
+    sim_arm_as(sim, true);
+    sim_run(sim, 7, 20, 160);
+    leg_disarm(&sim->leg);
+    sim_run(sim, -1, 50, 160);
+    assert_int_equal(sim->disarmed_count, 1);
+    for (size_t i = 0; i < outgoing_watch_size(); i++)
+        assert_int_equal(((const uint8_t *)sim->watch)[i], 0);
     sim_free(sim);
 }
 
@@ -848,6 +1006,12 @@ int main(void)
         cmocka_unit_test(armed_leg_leaks_no_key_and_reports_each_once_at_every_ptime),
         cmocka_unit_test(with_masking_off_the_same_check_finds_the_leak),
         cmocka_unit_test(ten_minutes_with_200_keys_are_heard_once_each_and_leak_nothing),
+        cmocka_unit_test(a_key_that_passes_the_mask_mutes_the_leg_before_its_second_packet_leaves),
+        cmocka_unit_test(a_muted_leg_is_whole_again_when_it_was_disarmed),
+        cmocka_unit_test(an_event_that_would_leave_mutes_the_leg_and_does_not),
+        cmocka_unit_test(the_watch_hears_through_loss),
+        cmocka_unit_test(the_residual_is_that_of_what_was_delivered),
+        cmocka_unit_test(nothing_is_left_in_the_watch_after_disarming),
         cmocka_unit_test(ptime_may_change_in_the_middle_of_a_key),
         cmocka_unit_test(loss_is_mirrored_as_loss_and_leaks_nothing),
         cmocka_unit_test(reordered_and_doubled_packets_neither_leak_nor_repeat_numbers),

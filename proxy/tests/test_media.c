@@ -307,6 +307,7 @@ static void with_masking_off_the_same_call_leaks(void **state)
     (void)state;
     rig_config(&scene.rig, "127.0.0.1");
     scene.rig.config.media.masking_off = true;
+    scene.rig.config.media.watch = false;
     rig_start(&scene.rig, 1);
     scene_open();
     arm();
@@ -315,6 +316,48 @@ static void with_masking_off_the_same_call_leaks(void **state)
     caller_speaks(-1, 10);
     settle();
     assert_true(heard_of(5) > TONE_DBM0 - 3);
+    scene_end();
+}
+
+/* The same, and nobody has told the watch to look away. */
+static void with_masking_off_the_watch_mutes_the_leg_over_a_restart_too(void **state)
+{
+    struct media_event event;
+    struct media_stats stats;
+    (void)state;
+    rig_config(&scene.rig, "127.0.0.1");
+    scene.rig.config.media.masking_off = true;
+    rig_start(&scene.rig, 1);
+    scene_open();
+    arm();
+    caller_speaks(-1, 10);
+    caller_speaks(5, 5);
+    assert_true(rig_event(&scene.rig, MEDIA_EVENT_ALARM, 1000, &event));
+    assert_int_equal(event.capture_id, CAPTURE);
+    assert_true(media_call_is_muted(scene.rig.media, CALL));
+    assert_int_equal(media_call_arm(scene.rig.media, CALL, CAPTURE + 1, true), OK);
+    assert_true(rig_event(&scene.rig, MEDIA_EVENT_ALARM, 1000, &event)); /* who takes the leg over is told */
+    assert_int_equal(event.capture_id, CAPTURE + 1);
+    media_stats(scene.rig.media, &stats);
+    assert_int_equal(stats.watch_alarms, 1);
+    rig_sync(&scene.rig, CALL);
+    struct media_snapshot snapshot = scene.rig.slots[CALL].snapshot;
+    assert_int_equal(snapshot.is_muted, 1);
+    rig_stop_media(&scene.rig);
+    rig_start_media(&scene.rig);
+    assert_int_equal(media_call_restore(scene.rig.media, CALL, &snapshot), OK);
+    assert_true(media_call_is_muted(scene.rig.media, CALL));
+    assert_true(rig_event(&scene.rig, MEDIA_EVENT_ALARM, 1000, &event));
+    settle();
+    scene.heard_count = scene.packet_count = 0;
+    caller_speaks(7, 5);
+    settle();
+    assert_true(scene.packet_count > 0);
+    assert_true(heard_of(7) < LEAK_DBM0);
+    media_call_close(scene.rig.media, CALL); /* hang-up: the record is told all the same */
+    assert_true(rig_event(&scene.rig, MEDIA_EVENT_DISARMED, 1000, &event));
+    assert_int_equal(event.capture_id, CAPTURE + 1);
+    assert_true(event.report.is_last && event.report.is_alarmed && event.report.is_resumed);
     scene_end();
 }
 
@@ -536,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_sprayer_gets_nothing_and_reaches_nobody),
         cmocka_unit_test(an_armed_leg_leaks_nothing_and_reports_each_key_once),
         cmocka_unit_test(with_masking_off_the_same_call_leaks),
+        cmocka_unit_test(with_masking_off_the_watch_mutes_the_leg_over_a_restart_too),
         cmocka_unit_test(events_and_infos_of_a_press_are_removed_and_merged),
         cmocka_unit_test(reports_cross_with_our_ssrcs),
         cmocka_unit_test(a_restarted_plane_goes_on_masked_from_the_first_sample),

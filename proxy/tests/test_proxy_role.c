@@ -16,6 +16,7 @@ static struct {
     uint64_t capture; /* of KNOWN_CALL */
     int arms, disarms, told_all, restored, silent;
     bool arm_fails;
+    bool is_muted;
     bool is_draining;
     struct media_event events[8];
     size_t event_count;
@@ -116,6 +117,12 @@ enum err media_call_arm(struct media *media, uint64_t call_id, uint64_t capture_
     return fake.arm_fails ? ERR_FULL : OK;
 }
 
+bool media_call_is_muted(const struct media *media, uint64_t call_id)
+{
+    (void)media;
+    return call_id == KNOWN_CALL && fake.is_muted;
+}
+
 enum err media_call_disarm(struct media *media, uint64_t call_id, uint64_t capture_id)
 {
     (void)media;
@@ -162,6 +169,7 @@ union message {
     struct proxy_disarm_msg disarm;
     struct proxy_call_gone_msg gone;
     struct proxy_call_msg call;
+    struct proxy_leg_report_msg report;
     uint8_t bytes[LIMIT_MESSAGE_BYTES];
 };
 
@@ -364,8 +372,9 @@ static void the_desk_hears_of_calls_and_reports_and_never_of_keys(void **state)
     (void)state;
     union message message;
     enter(ARMED);
-    static const enum media_event_kind kinds[] = {MEDIA_EVENT_ARMED, MEDIA_EVENT_DIGIT, MEDIA_EVENT_REPORT,
-                                                  MEDIA_EVENT_SILENT, MEDIA_EVENT_DISARMED};
+    static const enum media_event_kind kinds[] = {MEDIA_EVENT_ARMED,  MEDIA_EVENT_DIGIT,
+                                                  MEDIA_EVENT_REPORT, MEDIA_EVENT_SILENT,
+                                                  MEDIA_EVENT_ALARM,  MEDIA_EVENT_DISARMED};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         fake.events[fake.event_count++] = (struct media_event){
             .kind = kinds[i], .call_id = KNOWN_CALL, .capture_id = CAPTURE, .ordinal = 1, .key = 5};
@@ -387,6 +396,61 @@ static void the_desk_hears_of_calls_and_reports_and_never_of_keys(void **state)
     call_changed(&rig.proxy, &ended, 0);
     assert_int_equal(heard(rig.desk_end, &message), PROXY_CALL);
     assert_int_equal(heard(rig.vault_end, &message), 0);
+}
+
+static void an_alarm_goes_to_the_vault_and_to_every_new_one(void **state)
+{
+    (void)state;
+    union message message;
+    enter(ARMED);
+    fake.is_muted = true;
+    fake.events[fake.event_count++] = (struct media_event){
+        .kind = MEDIA_EVENT_ALARM, .call_id = KNOWN_CALL, .capture_id = CAPTURE, .key = 5};
+    media_readable(-1, 0, &rig.proxy);
+    assert_true(rig.proxy.alarms == 1);
+    for (int life = 0; life < 2; life++) {
+        assert_int_equal(heard(rig.vault_end, &message), PROXY_ALARM);
+        assert_true(message.gone.capture_id == CAPTURE && message.header.subject == KNOWN_CALL);
+        assert_true(message.header.length == sizeof(struct proxy_alarm_msg)); /* no room for a key */
+        close(rig.vault_end);
+        vault_readable(-1, 0, &rig.proxy);
+        open_link(ROLE_VAULT, &rig.vault_end);
+        assert_int_equal(heard(rig.vault_end, &message), PROXY_ARMED);
+    }
+    assert_int_equal(heard(rig.desk_end, &message), 0);
+}
+
+static void say_last_report(uint64_t capture_id)
+{
+    fake.events[fake.event_count++] = (struct media_event){.kind = MEDIA_EVENT_DISARMED,
+                                                           .call_id = KNOWN_CALL,
+                                                           .capture_id = capture_id,
+                                                           .report = {.is_last = 1}};
+    media_readable(-1, 0, &rig.proxy);
+}
+
+/* The record of a masked leg waits for a desk that is away; when too many wait, the oldest goes. */
+static void last_reports_wait_for_the_desk(void **state)
+{
+    (void)state;
+    union message message;
+    enter(ARMED);
+    close(rig.desk_end);
+    desk_readable(-1, 0, &rig.proxy);
+    for (uint64_t i = 1; i <= LIMIT_REPORTS_OWED + 2; i++)
+        say_last_report(i);
+    assert_true(rig.proxy.owed_count == LIMIT_REPORTS_OWED);
+    open_link(ROLE_DESK, &rig.desk_end);
+    uint64_t expected = 3;
+    for (int round = 0; round < 100; round++) { /* a socket holds so many at once */
+        pay_owed(&rig.proxy);
+        while (heard(rig.desk_end, &message) == PROXY_LEG_REPORT)
+            assert_true(message.report.capture_id == expected++ && message.report.is_last);
+    }
+    assert_true(expected == LIMIT_REPORTS_OWED + 3);
+    assert_true(rig.proxy.owed_count == 0);
+    say_last_report(7);
+    assert_int_equal(heard(rig.desk_end, &message), PROXY_LEG_REPORT);
 }
 
 static void orders_over_the_wrong_link_are_refused(void **state)
@@ -422,6 +486,8 @@ int main(void)
         TEST(every_wrong_length_and_version_is_refused),
         TEST(an_order_with_a_wrong_value_changes_nothing),
         TEST(an_arm_that_cannot_be_is_answered_as_refused),
+        TEST(an_alarm_goes_to_the_vault_and_to_every_new_one),
+        TEST(last_reports_wait_for_the_desk),
         TEST(a_key_goes_to_the_vault_alone_and_without_one_nowhere),
         TEST(a_vault_that_does_not_read_costs_keys_and_nothing_else),
         TEST(the_desk_hears_of_calls_and_reports_and_never_of_keys),

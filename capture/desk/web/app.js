@@ -634,6 +634,7 @@
   }
 
   function maskOf(capture) {
+    if (capture.muted) return 'Muted';
     if (capture.state === 'lost' || capture.state === 'unknown' || ENDS.includes(capture.state)) return capture.masked ? 'Held' : 'Off';
     if (capture.masked) return 'On';
     return capture.state === 'arming' ? 'Wait' : ENDS.includes(capture.state) ? 'Off' : 'Wait';
@@ -822,6 +823,10 @@
   }
 
   function announce(capture) {
+    if (capture.muted && !ENDS.includes(capture.state)) {
+      speak(t('maskMuted') + '. ' + t('maskMutedText'));
+      return;
+    }
     const title = { approved: 'approved', declined: 'declined', cancelled: 'cancelled', failed: 'failed', unknown: 'unknown', lost: 'lost', ready: 'stateReady', collecting: 'maskOn' }[capture.state];
     if (title) speak(t('sayState', { text: t(title) }));
   }
@@ -838,8 +843,8 @@
       if (key.startsWith('start:')) $('amount').focus({ preventScroll: true });
     }
     state.view.update(capture);
-    if (capture && state.said !== capture.id + capture.state) {
-      state.said = capture.id + capture.state;
+    if (capture && state.said !== capture.id + capture.state + capture.muted) {
+      state.said = capture.id + capture.state + capture.muted;
       announce(capture);
     }
   }

@@ -42,6 +42,8 @@ const TEXTS = {
     maskOn: 'Masked', maskOnText: 'Tones do not reach you or the recording. Keep talking.',
     maskWait: 'Masking…', maskWaitText: 'Wait a moment before you ask for the card.',
     maskOff: 'Not masked', maskOffText: 'The capture is over.',
+    maskMuted: 'Sound muted for safety',
+    maskMutedText: 'A key might have been heard, so nothing of the caller reaches you or the recording until this payment ends. The caller still hears you, and the keys still arrive. Report it to your supervisor.',
     maskHeld: 'Still masked', maskHeldText: 'The caller’s tones stay hidden until this is settled.',
 
     fieldNumber: 'Card number', fieldExpiry: 'Expiry date', fieldCvv: 'Security code',
@@ -142,6 +144,8 @@ const TEXTS = {
     amount: 'Betrag', currency: 'Währung', start: 'Maskieren und starten', noAmount: 'keine Zahlung',
     maskOn: 'Maskiert', maskOnText: 'Töne erreichen weder Sie noch die Aufzeichnung. Sprechen Sie weiter.',
     maskWait: 'Maskiere…', maskWaitText: 'Warten Sie kurz, bevor Sie nach der Karte fragen.',
+    maskMuted: 'Ton zur Sicherheit stumm',
+    maskMutedText: 'Eine Taste könnte zu hören gewesen sein. Bis zum Ende dieser Zahlung erreicht Sie und die Aufzeichnung nichts vom Anrufer. Er hört Sie weiterhin, und die Tasten kommen an. Melden Sie es Ihrer Leitung.',
     fieldNumber: 'Kartennummer', fieldExpiry: 'Gültig bis', fieldCvv: 'Prüfnummer', keying: 'wird eingegeben',
     keysOf: '{keys} von {max} Tasten', select: 'Jetzt eingeben', reset: 'Löschen', selectLabel: 'Jetzt eingeben: {field}', resetLabel: 'Löschen: {field}', submit: '{amount} abbuchen', submit_authorise: '{amount} reservieren', submit_tokenise: 'Karte hinterlegen', cancel: 'Abbrechen',
     approved: 'Zahlung genehmigt', declined: 'Karte abgelehnt', cancelled: 'Abgebrochen', failed: 'Zahlung nicht möglich',

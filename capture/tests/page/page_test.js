@@ -145,6 +145,12 @@ async function main() {
   await page.getByRole('button', { name: 'Clear: Card number' }).click();
   await see('Ask the caller to key the card number.');
   check(await dots('Card number') === 0, 'cleared');
+  await fixture.say('muted on');
+  await see('Sound muted for safety');
+  check((await page.locator('#speak').textContent()).startsWith('Sound muted for safety'), 'the mute is spoken');
+  await shot('06-muted');
+  await fixture.say('muted off');
+  await see('Tones do not reach you');
   await fixture.say(...CARD);
   await see('Ready to pay');
   await shot('07-ready');
