@@ -21,7 +21,7 @@ static bool is_cut_short(SNDFILE *file)
     char text[4096] = "";
     sf_command(file, SFC_GET_LOG_INFO, text, sizeof text);
     for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
-        if (strstr(line, "data") != NULL && strstr(line, "should be") != NULL)
+        if (strstr(line, "data") != NULL && strstr(line, "(should be") != NULL)
             return true;
     return false;
 }

@@ -52,7 +52,7 @@ static bool is_cut_short(SNDFILE *file)
     sf_command(file, SFC_GET_LOG_INFO, text, sizeof text);
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         if ((strcasestr(line, "data") != NULL || strcasestr(line, "SSND") != NULL) &&
-            strstr(line, "should be") != NULL)
+            strstr(line, "(should be") != NULL)
             return true;
     return false;
 }

@@ -97,6 +97,21 @@ class Detect(Recordings):
         lines = PROGRAM.detect(os.fsdecode(path))
         self.assertTrue(lines[0]["file"].endswith('/\ufffd"\\\n.wav'))
 
+    def test_an_odd_number_of_bytes_is_whole(self):
+        """RIFF pads such a chunk: the file is not cut short. The same file with a byte less is."""
+        data = bytes(map(r.ulaw, r.signal("12", off_ms=300)))[:-1]
+        self.assertEqual(len(data) % 2, 1)
+        path = self.folder / "odd.wav"
+        whole = (b"RIFF" + struct.pack("<I", 36 + 2 + len(data) + 1) + b"WAVEfmt " +
+                 struct.pack("<IHHIIHHH", 18, 7, 1, 8000, 8000, 1, 8, 0) + b"data" + struct.pack("<I", len(data)) + data)
+        path.write_bytes(whole + b"\0")
+        self.assertEqual(r.digits(PROGRAM.detect(path)), "12")
+        self.assertEqual(PROGRAM.run("leak", path)[0], 1)
+        self.assertEqual(PROGRAM.run("mask", path, self.folder / "masked.wav")[0], 0)
+        path.write_bytes(whole[:-1])
+        self.refused(["detect", path], path, "cut short")
+        self.refused(["leak", path], path, "cut short")
+
     def test_faults_are_named_and_nothing_is_said_of_the_file(self):
         good = self.folder / "good.wav"
         r.write_wav(good, [r.signal("123")])
