@@ -74,6 +74,23 @@ static void speech_under(struct tone_random *random, const struct masked_run_opt
     }
 }
 
+static void break_press(float *tone, size_t length, size_t count)
+{
+    size_t from = length > count ? (length - count) / 2 : 0;
+    for (size_t i = from; i < from + count && i < length; i++)
+        tone[i] = 0;
+}
+
+/* Its phase follows from the place in the run: it goes on where it was when the level changes. */
+static void add_dial_tone(float *x, size_t from, size_t to, float level_dbm0)
+{
+    double amplitude = dtmf_amplitude_of_dbm0(level_dbm0);
+    for (size_t i = from; i < to; i++) {
+        double at = 2 * M_PI * (double)i / DTMF_SAMPLE_RATE;
+        x[i] += (float)(amplitude * (sin(350 * at) + sin(440 * at)));
+    }
+}
+
 static void stage_press(struct stage *stage, struct tone_random *random, const struct masked_run_options *o,
                         size_t which)
 {
@@ -86,7 +103,14 @@ static void stage_press(struct stage *stage, struct tone_random *random, const s
     size_t lead = which == 0 ? LEAD : 0;
     size_t from = stage->count + lead + tone_random_below(random, 16);
     size_t end = from + length + pause;
+    press.detune_low += o->detune_low;
+    press.detune_high += o->detune_high;
+    if (o->is_one_key)
+        press.key = 5;
     tone_source_press(stage->tone, from, length, &press);
+    break_press(stage->tone + from, length, (size_t)o->break_ms * 8);
+    if (o->has_dial_tone)
+        add_dial_tone(stage->sum, stage->count, end, level + o->dial_tone_db);
     for (size_t i = from; i < from + length; i++)
         stage->sum[i] += stage->tone[i];
     tone_source_noise(random, stage->sum + stage->count, end - stage->count,

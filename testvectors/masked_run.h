@@ -13,9 +13,14 @@ struct masked_run_options {
     float level_min_dbm0, level_max_dbm0; /* of the stronger tone */
     float twist_min_db, twist_max_db;
     float detune_max;
+    float detune_low, detune_high; /* added to that of every press: 0.02 is 2 % too high */
     float snr_min_db, snr_max_db;
     unsigned tone_min_ms, tone_max_ms;
     unsigned pause_min_ms, pause_max_ms;
+    unsigned break_ms;           /* of silence in the middle of every press; 0: none */
+    bool is_one_key;             /* always the same, so that only the pauses tell presses apart */
+    bool has_dial_tone;          /* 350 and 440 Hz all the time */
+    float dial_tone_db;          /* each of them relative to the press's stronger tone */
     const struct speech *speech; /* runs on under every second press; NULL: none */
     float speech_db;             /* relative to the press */
     enum tone_line line;

@@ -20,7 +20,6 @@
 #define TAIL        (500 * PER_MS)
 #define ACTIVE_RMS  90.7 /* -45 dBm0 */
 #define ACTIVE_PAD  10   /* frames */
-#define OWN_PASS    6    /* whose decisions are the engine's: look-ahead 20 ms */
 #define TONE_WINDOW (10 * PER_MS)
 #define TONE_SHARE  0.5  /* of a window's energy in the key's two tones: it is there */
 #define TONE_RMS    40.0 /* about -52 dBm0 */
@@ -357,12 +356,13 @@ static enum err run_passes(struct hearing *hearing)
         struct mask_options options = {.lookahead_samples = corpus_lookaheads_ms[pass / 2] * PER_MS,
                                        .noise_seed = 1};
         err = run_pass(hearing, options, pass % 2 == 1, &result->masked[pass],
-                       pass == OWN_PASS ? &result->heard[CORPUS_OWN] : NULL);
+                       pass == CORPUS_USUAL_PASS ? &result->heard[CORPUS_OWN] : NULL);
         if (err == OK)
             judge_mask(hearing, &result->masked[pass]);
     }
     struct corpus_masked ignored = {0};
-    struct mask_options reference = {.lookahead_samples = corpus_lookaheads_ms[OWN_PASS / 2] * PER_MS,
+    struct mask_options reference = {.lookahead_samples =
+                                         corpus_lookaheads_ms[CORPUS_USUAL_PASS / 2] * PER_MS,
                                      .engine = MASK_ENGINE_SPANDSP,
                                      .noise_seed = 1};
     if (err == OK)

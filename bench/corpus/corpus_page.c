@@ -105,7 +105,7 @@ static void print_roc_table(FILE *page, const struct corpus_sum *sum)
 
 static void print_odd(FILE *page, const struct corpus_sum *sum)
 {
-    static const char *const names[] = {"recording", "keys", "own", "spandsp", NULL};
+    static const char *const names[] = {"recording", "keys", "own", "spandsp", "leaked at 20 ms", NULL};
     size_t odd = 0;
     for (size_t i = 0; i < sum->recordings; i++)
         odd += corpus_result_is_odd(&sum->results[i]);
@@ -129,7 +129,7 @@ static void print_odd(FILE *page, const struct corpus_sum *sum)
         for (int e = 0; e < CORPUS_ENGINES; e++)
             fprintf(page, "<td>%u / %u / %u / %u</td>", result->heard[e].missed, result->heard[e].wrong,
                     result->heard[e].doubled, result->heard[e].false_digits);
-        fputs("</tr>\n", page);
+        fprintf(page, "<td>%u</td></tr>\n", result->masked[CORPUS_USUAL_PASS].keys_leaked);
     }
     end_table(page);
     fputs("</details>\n", page);
@@ -300,16 +300,16 @@ static void print_tiles(FILE *page, const struct corpus_sum *sum)
         snprintf(caption, sizeof caption, "from onset to report, median (SpanDSP: %.1f)",
                  corpus_sum_latency(other, 0.5));
         page_tile(page, PAGE_PLAIN, own->hits > 0 ? figure : "-", caption);
-        snprintf(figure, sizeof figure, "%u of %zu", sum->masked[6].keys_leaked, sum->keys);
-        page_tile(page, sum->masked[6].keys_leaked ? PAGE_BAD : PAGE_GOOD, figure,
+        snprintf(figure, sizeof figure, "%u of %zu", sum->masked[CORPUS_USUAL_PASS].keys_leaked, sum->keys);
+        page_tile(page, sum->masked[CORPUS_USUAL_PASS].keys_leaked ? PAGE_BAD : PAGE_GOOD, figure,
                   "keys leaked at look-ahead 20 ms");
     }
     snprintf(figure, sizeof figure, "%zu", own->false_digits);
     snprintf(caption, sizeof caption, "false digits in %.2f active hours (SpanDSP: %zu)",
              sum->active_s / 3600, other->false_digits);
     page_tile(page, own->false_digits ? PAGE_PLAIN : PAGE_GOOD, figure, caption);
-    if (isfinite(corpus_sum_speech_percent(sum, 6))) {
-        snprintf(figure, sizeof figure, "%.3f %%", corpus_sum_speech_percent(sum, 6));
+    if (isfinite(corpus_sum_speech_percent(sum, CORPUS_USUAL_PASS))) {
+        snprintf(figure, sizeof figure, "%.3f %%", corpus_sum_speech_percent(sum, CORPUS_USUAL_PASS));
         page_tile(page, PAGE_PLAIN, figure, "of speech masked at look-ahead 20 ms");
     }
     page_tiles_end(page);

@@ -140,7 +140,7 @@ bool corpus_result_is_odd(const struct corpus_result *result)
         if (heard->missed + heard->wrong + heard->doubled + heard->false_digits > 0)
             return true;
     }
-    return false;
+    return result->masked[CORPUS_USUAL_PASS].keys_leaked > 0;
 }
 
 /* ------------------------------------------------------------------ text */
@@ -162,12 +162,14 @@ static void print_odd(FILE *out, const struct corpus_sum *sum)
         if (!corpus_result_is_odd(result) || odd++ >= ODD_MAX)
             continue;
         if (odd == 1)
-            fprintf(out, "  recordings with mistakes (missed/wrong/doubled/false of own, of spandsp)\n");
+            fprintf(out, "  recordings with mistakes (missed/wrong/doubled/false of own, of spandsp; leaked "
+                         "at look-ahead 20 ms)\n");
         fprintf(out, "    ");
         for (int e = 0; e < CORPUS_ENGINES; e++)
             fprintf(out, "%u/%u/%u/%u  ", result->heard[e].missed, result->heard[e].wrong,
                     result->heard[e].doubled, result->heard[e].false_digits);
-        fprintf(out, "of %u keys  %s\n", result->keys, result->path);
+        fprintf(out, "%u  of %u keys  %s\n", result->masked[CORPUS_USUAL_PASS].keys_leaked, result->keys,
+                result->path);
     }
     if (odd > ODD_MAX)
         fprintf(out, "    and %zu more\n", odd - ODD_MAX);

@@ -53,7 +53,7 @@ double corpus_sum_latency(const struct corpus_engine_sum *engine, double share);
 double corpus_sum_speech_percent(const struct corpus_sum *sum, int pass);
 double corpus_sum_leaked_percent(const struct corpus_sum *sum, int pass);
 
-/* True when an engine made a mistake in it, or the two do not agree. */
+/* True when an engine made a mistake in it, or a key leaked at the usual look-ahead. */
 bool corpus_result_is_odd(const struct corpus_result *result);
 
 void corpus_report_print_text(FILE *out, const struct corpus_sum *sum);

@@ -17,7 +17,8 @@ extern const char *const corpus_engine_names[CORPUS_ENGINES];
 /* The mask is heard at each of these look-aheads, as it is and as strict as while a field is being keyed. */
 #define CORPUS_LOOKAHEADS 5
 extern const unsigned corpus_lookaheads_ms[CORPUS_LOOKAHEADS];
-#define CORPUS_PASSES (2 * CORPUS_LOOKAHEADS) /* pass 2n: look-ahead n; 2n+1: the same, strict */
+#define CORPUS_PASSES     (2 * CORPUS_LOOKAHEADS) /* pass 2n: look-ahead n; 2n+1: the same, strict */
+#define CORPUS_USUAL_PASS 6                       /* look-ahead 20 ms; its decisions are our engine's */
 
 /* One key an engine reported. */
 struct corpus_report_point {

@@ -1,12 +1,14 @@
 #include "bench/corpus/bench.h"
 
-#include "testvectors/masked_run.h"
+#include "bench/corpus/tone_grid.h"
+#include "bench/corpus/tone_run.h"
+#include "bench/corpus/tones_page.h"
+#include "bench/page/page.h"
 
-#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#define CHUNK 2000 /* presses generated at once */
+#include <unistd.h>
 
 /* One cell: a name and what differs from the defaults. */
 struct cell {
@@ -118,90 +120,125 @@ static const struct cell cells[] = {
     {"mask off (must leak)", is_off, false},
 };
 
-static void add(struct masked_run_result *sum, const struct masked_run_result *part)
+/* ------------------------------------------------------------------ cells */
+
+static bool is_wanted(const struct bench_options *options, const char *name)
 {
-    sum->presses += part->presses;
-    sum->heard += part->heard;
-    sum->missed += part->missed;
-    sum->wrong += part->wrong;
-    sum->extra += part->extra;
-    sum->leaked_presses += part->leaked_presses;
-    sum->leaked_samples += part->leaked_samples;
-    if (part->leaked_samples_max > sum->leaked_samples_max)
-        sum->leaked_samples_max = part->leaked_samples_max;
+    return options->cell == NULL || strstr(name, options->cell) != NULL;
 }
 
-#define LATENCY_BINS 1000 /* of 1/8 ms */
-
-struct latencies {
-    size_t bin[LATENCY_BINS];
-    size_t count;
-};
-
-static double latency_at(const struct latencies *latencies, double share)
+static void print_cell(const struct tones_cell *cell, bool is_json)
 {
-    size_t seen = 0;
-    for (size_t i = 0; i < LATENCY_BINS; i++) {
-        seen += latencies->bin[i];
-        if (latencies->count && (double)seen >= share * (double)latencies->count)
-            return (double)i / 8;
-    }
-    return 0;
-}
-
-static enum err run_cell(const struct cell *cell, const struct bench_options *options,
-                         const struct speech *speech, enum mask_engine engine, struct masked_run_result *sum,
-                         struct latencies *latencies)
-{
-    memset(sum, 0, sizeof(*sum));
-    memset(latencies, 0, sizeof(*latencies));
-    for (size_t done = 0; done < options->presses; done += CHUNK) {
-        struct masked_run_result part;
-        struct masked_run_options run = masked_run_defaults();
-        run.seed = options->seed + done;
-        run.presses = options->presses - done < CHUNK ? options->presses - done : CHUNK;
-        run.speech = cell->is_over_speech ? speech : NULL;
-        cell->shape(&run);
-        run.mask.engine = engine;
-        enum err err = masked_run(&run, &part);
-        if (err)
-            return err;
-        add(sum, &part);
-        for (size_t i = 0; i < part.latency_count; i++) {
-            size_t bin = (size_t)lrintf(part.latency_ms[i] * 8);
-            latencies->bin[bin < LATENCY_BINS ? bin : LATENCY_BINS - 1]++;
-            latencies->count++;
-        }
-        masked_run_free(&part);
-    }
-    return OK;
-}
-
-static void print_cell(const struct cell *cell, const char *engine, const struct masked_run_result *r,
-                       const struct latencies *l, bool is_json)
-{
-    double p50 = latency_at(l, 0.5);
-    double p99 = latency_at(l, 0.99);
-    double p999 = latency_at(l, 0.999);
-    double most = latency_at(l, 1);
+    const struct tone_outcome *r = &cell->outcome;
     if (is_json)
         printf(
             "{\"cell\":\"%s\",\"engine\":\"%s\",\"presses\":%zu,\"heard\":%zu,\"missed\":%zu,\"wrong\":%zu,"
             "\"extra\":%zu,\"latency_ms\":[%.2f,%.2f,%.2f,%.2f],\"leaked_presses\":%zu,\"leaked_samples\":%"
             "zu,"
             "\"leaked_samples_max\":%zu}\n",
-            cell->name, engine, r->presses, r->heard, r->missed, r->wrong, r->extra, p50, p99, p999, most,
-            r->leaked_presses, r->leaked_samples, r->leaked_samples_max);
+            cell->name, tone_engine_names[cell->engine], r->presses, r->heard, r->missed, r->wrong, r->extra,
+            r->p50_ms, r->p99_ms, r->p999_ms, r->max_ms, r->leaked_presses, r->leaked_samples,
+            r->leaked_samples_max);
     else
         printf("%-42s %-8s %8zu %8zu %7zu %6zu %6zu  %6.2f %6.2f %6.2f %6.2f  %7zu %9zu %5zu\n", cell->name,
-               engine, r->presses, r->heard, r->missed, r->wrong, r->extra, p50, p99, p999, most,
-               r->leaked_presses, r->leaked_samples, r->leaked_samples_max);
+               tone_engine_names[cell->engine], r->presses, r->heard, r->missed, r->wrong, r->extra,
+               r->p50_ms, r->p99_ms, r->p999_ms, r->max_ms, r->leaked_presses, r->leaked_samples,
+               r->leaked_samples_max);
     fflush(stdout);
+}
+
+static enum err run_cells(const struct bench_options *options, const struct speech *speech,
+                          struct tones_cell *out, size_t *count)
+{
+    if (!options->is_json)
+        printf("%-42s %-8s %8s %8s %7s %6s %6s  %6s %6s %6s %6s  %7s %9s %5s\n", "cell", "engine", "presses",
+               "heard", "missed", "wrong", "extra", "p50", "p99", "p99.9", "max ms", "leaked", "samples",
+               "max");
+    for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+        /* What leaks does not depend on who decides. */
+        int engines = strncmp(cells[i].name, "look", 4) == 0 ? 1 : TONE_ENGINES;
+        for (int engine = 0; engine < engines && is_wanted(options, cells[i].name); engine++) {
+            struct masked_run_options run = masked_run_defaults();
+            struct tones_cell *cell = &out[*count];
+            *cell = (struct tones_cell){.name = cells[i].name, .engine = (enum tone_engine)engine};
+            run.speech = cells[i].is_over_speech ? speech : NULL;
+            cells[i].shape(&run);
+            enum err err = tone_run(&run, cell->engine, options->presses, options->seed, &cell->outcome);
+            if (err)
+                return err;
+            print_cell(cell, options->is_json);
+            (*count)++;
+        }
+    }
+    return OK;
+}
+
+/* ------------------------------------------------------------------ grids */
+
+static void show_progress(const struct tone_grid *grid, size_t point)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, point == grid->point_count ? "\r\033[K" : "\r\033[K%s %zu of %zu", grid->name,
+                point + 1, grid->point_count);
+}
+
+static enum err run_grid(const struct bench_options *options, const struct speech *speech,
+                         struct tone_grid_result *result)
+{
+    const struct tone_grid *grid = result->grid;
+    for (size_t i = 0; i < grid->point_count; i++) {
+        show_progress(grid, i);
+        for (int engine = 0; engine < TONE_ENGINES; engine++) {
+            struct masked_run_options run = masked_run_defaults();
+            tone_grid_shape(grid, i, &run);
+            run.speech = grid->is_over_speech ? speech : NULL;
+            enum err err = tone_run(&run, (enum tone_engine)engine, options->presses,
+                                    options->seed + 1000 * i, &result->outcomes[i][engine]);
+            if (err)
+                return err;
+        }
+    }
+    show_progress(grid, grid->point_count);
+    tone_grid_print(stdout, result, options->is_json);
+    fflush(stdout);
+    return OK;
+}
+
+/* ------------------------------------------------------------------ all of them */
+
+static enum err print_page(const struct bench_options *options, const struct tones_report *report)
+{
+    struct page_file page;
+    char reason[PAGE_REASON_BYTES];
+    enum err err = page_open(&page, options->html, reason);
+    if (err == OK) {
+        tones_page_print(page.stream, report);
+        err = page_close(&page, true, reason);
+    }
+    if (err)
+        fprintf(stderr, "tonegate-bench tones: %s\n", reason);
+    return err;
+}
+
+static enum err run_all(const struct bench_options *options, const struct speech *speech,
+                        struct tones_report *report)
+{
+    enum err err = run_cells(options, speech, report->cells, &report->cell_count);
+    for (size_t g = 0; g < tone_grid_count && err == OK; g++) {
+        struct tone_grid_result *result = &report->grids[report->grid_count];
+        result->grid = &tone_grids[g];
+        if (!is_wanted(options, tone_grids[g].name))
+            continue;
+        report->grid_count++;
+        err = run_grid(options, speech, result);
+    }
+    return err;
 }
 
 int bench_tones(const struct bench_options *options)
 {
     struct speech speech;
+    struct tones_report report = {.presses = options->presses, .seed = options->seed};
     bool has_speech = speech_load(&speech, options->speech, 2, 0) == OK;
     if (!has_speech && speech_synthesize(&speech, 1, 300)) {
         fprintf(stderr, "tonegate-bench: no memory for speech\n");
@@ -209,26 +246,20 @@ int bench_tones(const struct bench_options *options)
     }
     if (!has_speech)
         fprintf(stderr, "tonegate-bench: no WAV below %s, speech is synthetic\n", options->speech);
-    if (!options->is_json)
-        printf("%-42s %-8s %8s %8s %7s %6s %6s  %6s %6s %6s %6s  %7s %9s %5s\n", "cell", "engine", "presses",
-               "heard", "missed", "wrong", "extra", "p50", "p99", "p99.9", "max ms", "leaked", "samples",
-               "max");
-    int code = 0;
-    for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]) && code == 0; i++) {
-        if (options->cell && !strstr(cells[i].name, options->cell))
-            continue;
-        for (int engine = MASK_ENGINE_OWN; engine <= MASK_ENGINE_SPANDSP && code == 0; engine++) {
-            struct masked_run_result result;
-            struct latencies latencies;
-            /* What leaks does not depend on who decides. */
-            if (engine == MASK_ENGINE_SPANDSP && strncmp(cells[i].name, "look", 4) == 0)
-                continue;
-            if (run_cell(&cells[i], options, &speech, (enum mask_engine)engine, &result, &latencies))
-                code = 1;
-            else
-                print_cell(&cells[i], engine ? "spandsp" : "own", &result, &latencies, options->is_json);
-        }
+    report.cells = calloc(TONE_ENGINES * sizeof(cells) / sizeof(cells[0]), sizeof *report.cells);
+    report.grids = calloc(tone_grid_count, sizeof *report.grids);
+    enum err err =
+        report.cells == NULL || report.grids == NULL ? ERR_MEMORY : run_all(options, &speech, &report);
+    if (err == OK && report.cell_count + report.grid_count == 0) {
+        fprintf(stderr, "tonegate-bench tones: no cell and no grid is called %s\n", options->cell);
+        err = ERR_NOT_FOUND;
+    } else if (err == OK && options->html != NULL) {
+        err = print_page(options, &report);
+    } else if (err) {
+        fprintf(stderr, "tonegate-bench tones: %s\n", err_str(err));
     }
+    free(report.cells);
+    free(report.grids);
     speech_free(&speech);
-    return code;
+    return err == OK ? 0 : err == ERR_MEMORY ? 1 : 2;
 }

@@ -9,11 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RATE_MIN        4000
-#define RATE_MAX        192000
-#define SECONDS_MAX     (4 * 3600)
-#define WRITE_FRAMES    4096
-#define SINC_HALF_WIDTH 24 /* zero crossings on each side */
+#define RATE_MIN         4000
+#define RATE_MAX         192000
+#define SECONDS_MAX      (4 * 3600)
+#define WRITE_FRAMES     4096
+#define OPEN_ENDED_BYTES 0x7FFFF000U /* and above: what writers to a pipe put into a header */
+#define SINC_HALF_WIDTH  24          /* zero crossings on each side */
+
+/* "data : 4294967295 (should be 11520)": programs that write to a pipe do not know the size and promise the most. */
+static bool is_open_ended(const char *line)
+{
+    const char *colon = strchr(line, ':');
+    return colon != NULL && strtoull(colon + 1, NULL, 10) >= OPEN_ENDED_BYTES;
+}
 
 /* libsndfile reads a file that was cut short without an error; only its log says so. */
 static bool is_cut_short(SNDFILE *file)
@@ -21,7 +29,7 @@ static bool is_cut_short(SNDFILE *file)
     char text[4096] = "";
     sf_command(file, SFC_GET_LOG_INFO, text, sizeof text);
     for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
-        if (strstr(line, "data") != NULL && strstr(line, "should be") != NULL)
+        if (strstr(line, "data") != NULL && strstr(line, "(should be") != NULL && !is_open_ended(line))
             return true;
     return false;
 }

@@ -148,7 +148,9 @@ static enum err detect_sound(const struct request *request, const char *path, bo
     struct sound_file *sound;
     enum sound_raw raw = request->raw != SOUND_HAS_HEADER ? request->raw : sound_raw_of_name(path);
     enum err err = is_file && !request->is_partial ? check_sound(path, raw, reason) : OK;
-    if (err == OK)
+    if (err == OK && request->is_partial)
+        err = sound_open_partial(&sound, path, raw, reason);
+    else if (err == OK)
         err = sound_open(&sound, path, raw, reason);
     if (err)
         return err;

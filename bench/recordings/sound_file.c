@@ -10,13 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define G711_RATE 8000
+#define G711_RATE        8000
+#define OPEN_ENDED_BYTES 0x7FFFF000U /* and above: what writers to a pipe put into a header */
+
+static const char cut_short[] = "is cut short: its header promises more audio";
 
 struct sound_file {
     SNDFILE *file;
     SF_INFO format;
     const char *name; /* of the caller's */
     bool is_float;
+    bool is_cut;   /* read to its end, which is an error */
     uint64_t done; /* frames read */
     union {
         double real[SOUND_FRAMES_MAX * SOUND_CHANNELS_MAX];
@@ -44,6 +48,13 @@ static enum err refuse(char *reason, const char *name, const char *wrong, enum e
     return err;
 }
 
+/* "data : 4294967295 (should be 11520)": programs that write to a pipe do not know the size and promise the most. */
+static bool is_open_ended(const char *line)
+{
+    const char *colon = strchr(line, ':');
+    return colon != NULL && strtoull(colon + 1, NULL, 10) >= OPEN_ENDED_BYTES;
+}
+
 /* libsndfile reads a file that was cut short without an error; only its log says so. */
 static bool is_cut_short(SNDFILE *file)
 {
@@ -52,12 +63,12 @@ static bool is_cut_short(SNDFILE *file)
     sf_command(file, SFC_GET_LOG_INFO, text, sizeof text);
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest))
         if ((strcasestr(line, "data") != NULL || strcasestr(line, "SSND") != NULL) &&
-            strstr(line, "should be") != NULL)
+            strstr(line, "(should be") != NULL && !is_open_ended(line))
             return true;
     return false;
 }
 
-static enum err check(const struct sound_file *sound, bool is_pipe, char *reason)
+static enum err check(struct sound_file *sound, bool is_pipe, bool is_partial, char *reason)
 {
     const SF_INFO *format = &sound->format;
     if (format->channels < 1 || format->channels > SOUND_CHANNELS_MAX)
@@ -68,8 +79,9 @@ static enum err check(const struct sound_file *sound, bool is_pipe, char *reason
         return OK;
     if (format->frames < 1)
         return refuse(reason, sound->name, "holds no audio", ERR_SYNTAX);
-    if (is_cut_short(sound->file))
-        return refuse(reason, sound->name, "is cut short: its header promises more audio", ERR_SYNTAX);
+    sound->is_cut = is_cut_short(sound->file);
+    if (sound->is_cut && !is_partial)
+        return refuse(reason, sound->name, cut_short, ERR_SYNTAX);
     return OK;
 }
 
@@ -105,7 +117,8 @@ static const char *why_not(enum sound_raw raw)
     return text;
 }
 
-enum err sound_open(struct sound_file **out, const char *path, enum sound_raw raw, char *reason)
+static enum err open_any(struct sound_file **out, const char *path, enum sound_raw raw, bool is_partial,
+                         char *reason)
 {
     bool is_pipe = strcmp(path, "-") == 0;
     *out = NULL;
@@ -126,7 +139,7 @@ enum err sound_open(struct sound_file **out, const char *path, enum sound_raw ra
     if (sound->file == NULL)
         err = refuse(reason, sound->name, why_not(raw), ERR_SYNTAX);
     else
-        err = check(sound, is_pipe, reason);
+        err = check(sound, is_pipe, is_partial, reason);
     if (err) {
         (void)sound_close(sound);
         return err;
@@ -134,6 +147,16 @@ enum err sound_open(struct sound_file **out, const char *path, enum sound_raw ra
     sound->is_float = is_float_encoding(sound->format.format);
     *out = sound;
     return OK;
+}
+
+enum err sound_open(struct sound_file **out, const char *path, enum sound_raw raw, char *reason)
+{
+    return open_any(out, path, raw, false, reason);
+}
+
+enum err sound_open_partial(struct sound_file **out, const char *path, enum sound_raw raw, char *reason)
+{
+    return open_any(out, path, raw, true, reason);
 }
 
 struct sound_format sound_format(const struct sound_file *sound)
@@ -170,8 +193,8 @@ enum err sound_read(struct sound_file *sound, double *frames, size_t wish, size_
         return refuse(reason, sound->name, sf_strerror(sound->file), ERR_SYNTAX);
     sound->done += (uint64_t)count;
     uint64_t promised = sound_format(sound).frames;
-    if ((size_t)count < wish && sound->done < promised)
-        return refuse(reason, sound->name, "is cut short: its header promises more audio", ERR_SYNTAX);
+    if (((size_t)count < wish && sound->done < promised) || (count == 0 && sound->is_cut))
+        return refuse(reason, sound->name, cut_short, ERR_SYNTAX);
     if (!take_line(sound, frames, (size_t)count * (size_t)sound->format.channels))
         return refuse(reason, sound->name, "holds samples that are not numbers", ERR_SYNTAX);
     *got = (size_t)count;

@@ -34,6 +34,10 @@ struct sound_format {
  * ERR_SYSTEM (cannot be opened), ERR_SYNTAX (not audio, none in it, cut short), ERR_RANGE (channels, rate), ERR_MEMORY. */
 MUST_USE enum err sound_open(struct sound_file **out, const char *path, enum sound_raw raw, char *reason);
 
+/* The same, but a file that was cut short is opened; sound_read() says so when what is there has been read. */
+MUST_USE enum err sound_open_partial(struct sound_file **out, const char *path, enum sound_raw raw,
+                                     char *reason);
+
 struct sound_format sound_format(const struct sound_file *sound);
 
 /* frames: room for SOUND_FRAMES_MAX * channels, filled with *got frames, interleaved; fewer than wish (1..SOUND_FRAMES_MAX)

@@ -256,6 +256,63 @@ class GoingOn(Folder):
         self.assertEqual(out, PROGRAM.run("corpus", "--json", "--no-state", self.folder)[1])
 
 
+class Tones(unittest.TestCase):
+    GRIDS = {"frequency, both tones", "frequency, low tone", "frequency, high tone", "level", "twist", "length", "pause",
+             "interruption", "noise", "dial tone", "speech", "loss"}
+
+    def tones(self, *words):
+        code, out, err = PROGRAM.run("tones", "--json", *words)
+        self.assertEqual(code, 0, err)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def heard(self, lines, engine="own"):
+        return {line["x"]: line["heard"] / line["presses"] for line in lines if line.get("engine") == engine and "x" in line}
+
+    def test_every_grid_is_there_and_has_both_engines(self):
+        lines = self.tones("--presses", 1)
+        grids = {line["grid"] for line in lines if "grid" in line}
+        self.assertEqual(grids, self.GRIDS)
+        for name in grids:
+            points = [[line["x"] for line in lines if line.get("grid") == name and line["engine"] == engine]
+                      for engine in ("own", "spandsp")]
+            self.assertEqual(points[0], points[1])
+            self.assertGreater(len(points[0]), 10)
+
+    def test_what_must_be_heard_and_what_must_not(self):
+        for grid, heard, refused in (("frequency, both", (-1.5, 0, 1.5), (-3, 3)), ("level", (-24, -4), (-56,)),
+                                     ("twist", (-4, 0, 8), (-14, 14)), ("length", (40, 60), (10, 20)), ("noise", (16, 30), (-4,)),
+                                     ("dial tone", (-20,), (10,))):
+            share = self.heard(self.tones("--presses", 30, "--cell", grid))
+            self.assertEqual([share[x] for x in heard], [1] * len(heard), grid)
+            self.assertEqual([share[x] for x in refused], [0] * len(refused), grid)
+        extra = {line["x"]: line["extra"] for line in self.tones("--presses", 30, "--cell", "interruption") if line["engine"] == "own"}
+        self.assertEqual((extra[0], extra[10], extra[30]), (0, 0, 30))
+        share = self.heard(self.tones("--presses", 30, "--cell", "pause"))
+        self.assertTrue(share[2] < 0.6 and share[40] == 1, share)
+
+    def test_the_mask_makes_the_difference(self):
+        cells = {line["cell"]: line["leaked_presses"] for line in self.tones("--presses", 30) if line.get("engine") == "own" and "cell" in line}
+        self.assertEqual((cells["region"], cells["mask off (must leak)"]), (0, 30))
+
+    def test_a_seed_is_a_run(self):
+        runs = [self.tones("--presses", 50, "--cell", "SNR 10 dB, 50", "--seed", seed) for seed in (7, 7, 8)]
+        self.assertEqual(runs[0], runs[1])
+        self.assertNotEqual(runs[0], runs[2])
+
+    def test_refusals_and_the_page(self):
+        self.assertEqual(PROGRAM.run("tones", "--cell", "no such thing")[0], 2)
+        self.assertEqual(PROGRAM.run("tones", "--presses", "0")[0], 2)
+        self.assertEqual(PROGRAM.run("tones", "--presses", "many")[0], 2)
+        with tempfile.TemporaryDirectory() as scratch:
+            page = pathlib.Path(scratch) / "page.html"
+            self.tones("--presses", 10, "--cell", "twist", "--html", page)
+            text = page.read_text()
+            self.assertTrue(text.startswith("<!doctype html>") and text.endswith("</html>\n"))
+            self.assertEqual(text.count("<svg"), text.count("</svg>"))
+            for foreign in ("<script", "http:", "https:", "<link", "nan"):
+                self.assertNotIn(foreign, text)
+
+
 if __name__ == "__main__":
     PROGRAM = Bench(sys.argv.pop(1))
     unittest.main()

@@ -97,6 +97,61 @@ class Detect(Recordings):
         lines = PROGRAM.detect(os.fsdecode(path))
         self.assertTrue(lines[0]["file"].endswith('/\ufffd"\\\n.wav'))
 
+    def test_an_odd_number_of_bytes_is_whole(self):
+        """RIFF pads such a chunk: the file is not cut short. The same file with a byte less is."""
+        data = bytes(map(r.ulaw, r.signal("12", off_ms=300)))[:-1]
+        self.assertEqual(len(data) % 2, 1)
+        path = self.folder / "odd.wav"
+        whole = (b"RIFF" + struct.pack("<I", 36 + 2 + len(data) + 1) + b"WAVEfmt " +
+                 struct.pack("<IHHIIHHH", 18, 7, 1, 8000, 8000, 1, 8, 0) + b"data" + struct.pack("<I", len(data)) + data)
+        path.write_bytes(whole + b"\0")
+        self.assertEqual(r.digits(PROGRAM.detect(path)), "12")
+        self.assertEqual(PROGRAM.run("leak", path)[0], 1)
+        self.assertEqual(PROGRAM.run("mask", path, self.folder / "masked.wav")[0], 0)
+        path.write_bytes(whole[:-1])
+        self.refused(["detect", path], path, "cut short")
+        self.refused(["leak", path], path, "cut short")
+
+    def test_odd_headers(self):
+        """Eight channels of 24 bits at 96 kHz with chunks around; a header from a pipe, which promises four gigabytes."""
+        def chunk(name, data):
+            return name + struct.pack("<I", len(data)) + data
+
+        def riff(*chunks):
+            return b"RIFF" + struct.pack("<I", 4 + len(b"".join(chunks))) + b"WAVE" + b"".join(chunks)
+
+        plain = struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16)
+        sound = b"".join(struct.pack("<h", int(value)) for value in r.signal("159"))
+        wide = struct.pack("<HHIIHHHHI", 0xFFFE, 8, 96000, 96000 * 24, 24, 24, 22, 24, 0)
+        wide += bytes.fromhex("0100000000001000800000aa00389b71")
+        frames = b"".join(int(value * 256).to_bytes(3, "little", signed=True) * 8 for value in r.signal("15", 96000, on_ms=50, off_ms=60))
+        path = self.folder / "a.wav"
+        path.write_bytes(riff(chunk(b"LIST", b"INFO"), chunk(b"fmt ", wide), chunk(b"data", frames), chunk(b"LIST", b"INFO")))
+        lines = PROGRAM.detect(path)
+        self.assertEqual([r.digits(lines, channel=c) for c in range(1, 9)], ["15"] * 8)
+        for size in (0xFFFFFFFF, 0x7FFFF000):
+            path.write_bytes(b"RIFF" + struct.pack("<I", 0xFFFFFFFF) + b"WAVE" + chunk(b"fmt ", plain) + b"data" +
+                             struct.pack("<I", size) + sound)
+            self.assertEqual(r.digits(PROGRAM.detect(path)), "159")
+            self.assertEqual(PROGRAM.run("leak", path)[0], 1)
+        for content in (riff(chunk(b"data", sound), chunk(b"fmt ", plain)), b"RIFF", riff(chunk(b"fmt ", plain)),
+                        riff(chunk(b"fmt ", struct.pack("<HHIIHH", 1, 0, 8000, 16000, 2, 16)), chunk(b"data", sound)),
+                        riff(chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 10**9, 16000, 2, 16)), chunk(b"data", sound)),
+                        riff(chunk(b"fmt ", struct.pack("<HHIIHH", 0x1234, 1, 8000, 16000, 2, 16)), chunk(b"data", sound))):
+            path.write_bytes(content)
+            for words in (["detect", path], ["mask", path, self.folder / "out.wav"], ["leak", path]):
+                self.refused(words, path, "")
+        self.assertFalse((self.folder / "out.wav").exists())
+
+    def test_a_cut_recording_says_what_it_has_when_asked(self):
+        path = self.folder / "cut.wav"
+        r.write_wav(path, [r.signal("159")])
+        path.write_bytes(path.read_bytes()[:44 + 2 * 8 * 450])
+        self.refused(["detect", path], path, "cut short")
+        code, out, err = PROGRAM.run("detect", "--partial", path)
+        self.assertEqual((code, r.digits(map(json.loads, out.splitlines()))), (2, "15"))
+        self.assertIn("cut short", err)
+
     def test_faults_are_named_and_nothing_is_said_of_the_file(self):
         good = self.folder / "good.wav"
         r.write_wav(good, [r.signal("123")])
