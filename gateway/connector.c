@@ -7,6 +7,7 @@
 #include "gateway/money.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
+#include "gateway/worldpay.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -16,8 +17,9 @@
 #define DIGIT_RUN_MAX      11 /* one less than the shortest card number in use */
 #define RETRY_AFTER_MAX_MS 3600000
 
-static const struct connector *const connectors[] = {
-    &stripe_connector, &paypal_connector, &braintree_connector, &adyen_connector, &cybersource_connector};
+static const struct connector *const connectors[] = {&stripe_connector,      &paypal_connector,
+                                                     &braintree_connector,   &adyen_connector,
+                                                     &cybersource_connector, &worldpay_connector};
 
 static const struct {
     const char *host; /* one that begins with '-' or '.' is the end of a longer name */
@@ -35,6 +37,8 @@ static const struct {
     {"api.sa.cybersource.com", &cybersource_connector, true},
     {"apitest.cybersource.com", &cybersource_connector, false},
     {"apitest.sa.cybersource.com", &cybersource_connector, false},
+    {"access.worldpay.com", &worldpay_connector, true},
+    {"try.access.worldpay.com", &worldpay_connector, false},
     {"-checkout-live.adyenpayments.com", &adyen_connector, true}, /* each account has its own prefix */
 };
 

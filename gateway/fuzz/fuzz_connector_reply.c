@@ -6,6 +6,7 @@
 #include "gateway/cybersource.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
+#include "gateway/worldpay.h"
 
 #include <string.h>
 
@@ -31,8 +32,8 @@ static int holds(const uint8_t *bytes, size_t length, const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    static const unsigned statuses[] = {200, 201, 400, 401, 402, 403, 404, 409,
-                                        424, 429, 500, 503, 302, 422, 99};
+    static const unsigned statuses[] = {200, 201, 400, 401, 402, 403, 404, 409, 424,
+                                        429, 500, 503, 302, 422, 99,  202, 206, 204};
     static const struct {
         const struct connector *connector;
         const char *token, *order_ref;
@@ -46,6 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         {&adyen_connector, "M5N7TQ4TG5PFWR50", "KHQC5N7G84BLNK43", "4250", 1, ""},
         {&cybersource_connector, "F45FB3E443AC3C57E053", "cap-aaaaaaaaaaaaaaba-1", "42.50", 0,
          "payments/750001/captures"},
+        {&worldpay_connector, "t_eyJrIjoxLCJkIjoialRBIn0", "cap-aaaaaaaaaaaaaaba-1", "4250", 0,
+         "/api/payments/x/settlements"},
     };
     static const struct connector_account account = {.merchant = "ShopAccount"};
     char headers[1024] = "";
