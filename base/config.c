@@ -345,7 +345,7 @@ static const struct key *find_key(const struct key *keys, const char *name)
     return NULL;
 }
 
-#define KEYS_MAX 24
+#define KEYS_MAX 32
 
 static enum err read_mapping(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
 {
@@ -602,6 +602,9 @@ static const struct key gateway_keys[] = {
     {.name = "api_key_file", .read = read_path, .offset = OF(api_key_path), .is_required = true},
     {.name = "ca_file", .read = read_path, .offset = OF(ca_path)},
     {.name = "connector", .read = read_name, .offset = OF(connector)},
+    {.name = "mapping", .read = read_path, .offset = OF(mapping)},
+    {.name = "region", .read = read_name, .offset = OF(region)},
+    {.name = "service", .read = read_name, .offset = OF(service)},
     {.name = "merchant", .read = read_name, .offset = OF(merchant)},
     {.name = "sandbox", .read = read_bool, .offset = OF(sandbox)},
     {.name = "enabled", .read = read_off, .offset = OF(is_off)},

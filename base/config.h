@@ -48,15 +48,18 @@ struct config_gateway {
     char api_key_path[LIMIT_PATH_BYTES];
     char ca_path[LIMIT_PATH_BYTES];   /* empty: the system's */
     char connector[LIMIT_NAME_BYTES]; /* stripe, paypal, braintree; empty: by the host of url */
-    char merchant[LIMIT_NAME_BYTES];  /* the merchant's account at the gateway, where it wants one */
-    bool sandbox;                     /* allows a loopback gateway; refuses live keys */
-    bool is_off;                      /* enabled: false; no payment begins, what has begun ends */
-    enum config_on_open on_open;      /* of the first gateway */
-    unsigned create_timeout_ms;       /* requirement C1: 5000 */
-    unsigned charge_timeout_ms;       /* requirement C1: 30000 */
-    unsigned ceiling_ms;              /* a step with everything in it; requirement C1: 60000 */
-    unsigned retries;                 /* requirement C2: 2 */
-    unsigned create_retries;          /* requirement C2: 1 */
+    char mapping[LIMIT_PATH_BYTES];   /* rest, xml, aws: the file that says how the gateway speaks */
+    char region[LIMIT_NAME_BYTES];    /* what requests are signed for, where they are */
+    char service[LIMIT_NAME_BYTES];
+    char merchant[LIMIT_NAME_BYTES]; /* the merchant's account at the gateway, where it wants one */
+    bool sandbox;                    /* allows a loopback gateway; refuses live keys */
+    bool is_off;                     /* enabled: false; no payment begins, what has begun ends */
+    enum config_on_open on_open;     /* of the first gateway */
+    unsigned create_timeout_ms;      /* requirement C1: 5000 */
+    unsigned charge_timeout_ms;      /* requirement C1: 30000 */
+    unsigned ceiling_ms;             /* a step with everything in it; requirement C1: 60000 */
+    unsigned retries;                /* requirement C2: 2 */
+    unsigned create_retries;         /* requirement C2: 1 */
     unsigned retry_wait_ms;
     unsigned retry_factor; /* requirement C2: 2; 1 is always the same wait */
     struct {

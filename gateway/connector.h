@@ -93,6 +93,10 @@ struct connector_request {
     char host
         [CONNECTOR_HOST_BYTES]; /* filled by the caller before authorise(): host, and port if it is not 443 */
     int64_t now_s;              /* the same: seconds since 1970, for signatures that carry the time */
+    const struct connector_account *account; /* filled by the caller before build_login(); NULL otherwise */
+    /* Room for a body with the card that a later round of the step sends, of CONNECTOR_BODY_BYTES: the caller's, handed
+     * to build() in every round as the round before left it, and wiped with the step. NULL: the caller keeps none. */
+    struct secret *held;
 };
 
 /* A gateway's answer. body need not be terminated. Valid during read() only. */
@@ -135,6 +139,7 @@ struct connector {
     /* The gateway recognises a request that is sent again (an idempotency key) and does it once. Without, a step
      * that may have been carried out is never sent again: it is asked for. */
     bool is_replay_safe;
+    bool holds_card; /* TOKENISE is built with room to hold the card over a round (connector_request.held) */
     bool (*key_is_live)(const uint8_t *key, size_t length); /* true: moves real money (requirement S4-09) */
 
     /* NULL where the API key itself goes with each request. Otherwise the key buys an access token first, which is kept

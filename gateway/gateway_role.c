@@ -5,6 +5,7 @@
 #include "base/secret_source.h"
 #include "base/wall.h"
 #include "gateway/endpoint.h"
+#include "gateway/generic.h"
 #include "gateway/vault_link.h"
 #include "gateway/wipe_heap.h"
 
@@ -121,6 +122,8 @@ static void fill_settings(const struct config_gateway *config, struct step_setti
 {
     memset(settings, 0, sizeof(*settings));
     snprintf(settings->account.merchant, sizeof(settings->account.merchant), "%s", config->merchant);
+    snprintf(settings->account.region, sizeof(settings->account.region), "%s", config->region);
+    snprintf(settings->account.service, sizeof(settings->account.service), "%s", config->service);
     snprintf(settings->url, sizeof(settings->url), "%s", config->url);
     for (size_t n = strlen(settings->url); n > 0 && settings->url[n - 1] == '/'; n--)
         settings->url[n - 1] = '\0';
@@ -138,16 +141,37 @@ static void fill_settings(const struct config_gateway *config, struct step_setti
     settings->is_off = config->is_off;
 }
 
+/* A generic connector is made by its mapping, which is freed with the settings. */
+static enum err open_mapping(const struct config_gateway *config, struct step_settings *settings)
+{
+    char message[MAPPING_ERROR_BYTES];
+    struct mapping *mapping = NULL;
+    if (!generic_is_name(config->connector))
+        return OK;
+    enum err err =
+        generic_open(&mapping, config->connector, config->mapping, &settings->account, config->url, message);
+    if (err) {
+        log_event(LOG_ERROR, "gateway.mapping cannot be used", LOG_TEXT("why", message));
+        return err;
+    }
+    settings->account.mapping = mapping;
+    settings->connector = &mapping->connector;
+    return OK;
+}
+
 static enum err make_settings(const struct config_gateway *config, struct step_settings *settings)
 {
     fill_settings(config, settings);
     settings->connector =
         config->connector[0] ? connector_find(config->connector) : connector_for_url(config->url);
+    enum err err = open_mapping(config, settings);
+    if (err)
+        return err;
     if (!settings->connector) {
         log_event(LOG_ERROR, "no such gateway.connector", LOG_TEXT("name", config->connector));
         return ERR_NOT_FOUND;
     }
-    enum err err = secret_new(&settings->key, CONNECTOR_KEY_BYTES);
+    err = secret_new(&settings->key, CONNECTOR_KEY_BYTES);
     if (!err)
         err = secret_source_read(config->api_key_path, settings->key);
     if (err) {
@@ -158,15 +182,17 @@ static enum err make_settings(const struct config_gateway *config, struct step_s
     return check_key(config, settings);
 }
 
-/* The first and, where there is one, its fallback. On error no key is left. */
+/* The first and, where there is one, its fallback. On error no key and no mapping is left. */
 static enum err make_all_settings(const struct config *config, struct step_settings *settings, size_t *count)
 {
     const struct config_gateway *configured[LIMIT_GATEWAYS] = {&config->gateway, &config->fallback};
     enum err err = OK;
     for (*count = 0; *count < LIMIT_GATEWAYS && configured[*count]->url[0] && !err; ++*count)
         err = make_settings(configured[*count], &settings[*count]);
-    for (size_t i = 0; i < *count && err; i++)
+    for (size_t i = 0; i < *count && err; i++) {
         secret_free(settings[i].key);
+        mapping_free(settings[i].account.mapping);
+    }
     return err;
 }
 
@@ -290,5 +316,7 @@ int gateway_role_run(struct role_context *context)
         event_base_dispatch(role.base);
     }
     close_loop(&role);
+    for (size_t i = 0; i < count; i++)
+        mapping_free(settings[i].account.mapping);
     return err && !role.is_stopping ? 1 : 0;
 }

@@ -109,3 +109,25 @@ void json_put_digits(struct json_writer *json, const char *key, const uint8_t *d
     }
     put(json, '"');
 }
+
+void json_begin_pieces(struct json_writer *json, const char *key, bool is_string)
+{
+    put_key(json, key);
+    if (is_string)
+        put(json, '"');
+}
+
+void json_put_piece(struct json_writer *json, const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            put(json, '\\');
+        put(json, (uint8_t)text[i]);
+    }
+}
+
+void json_end_pieces(struct json_writer *json, bool is_string)
+{
+    if (is_string)
+        put(json, '"');
+}

@@ -32,4 +32,9 @@ void json_put_bool(struct json_writer *json, const char *key, bool value);
 /* digits: bytes 0..9, as the vault keeps them; written as a string. */
 void json_put_digits(struct json_writer *json, const char *key, const uint8_t *digits, size_t count);
 
+/* A value piece by piece: as a string, escaped, or bare (a number, true, false), as it stands. */
+void json_begin_pieces(struct json_writer *json, const char *key, bool is_string);
+void json_put_piece(struct json_writer *json, const char *text, size_t length);
+void json_end_pieces(struct json_writer *json, bool is_string);
+
 #endif

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <jansson.h>
+#include <libxml/parser.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -229,6 +230,9 @@ enum err wipe_heap_install(void)
                              wipe_heap_strdup, wipe_heap_calloc) != CURLE_OK)
         return ERR_SYSTEM;
     json_set_alloc_funcs(wipe_heap_malloc, wipe_heap_free);
+    if (xmlMemSetup(wipe_heap_free, wipe_heap_malloc, wipe_heap_realloc, wipe_heap_strdup) != 0)
+        return ERR_SYSTEM;
+    xmlInitParser(); /* its tables are made now, behind the same heap */
     event_set_mem_functions(wipe_heap_malloc, wipe_heap_realloc, wipe_heap_free);
     heap.is_installed = true;
     return OK;

@@ -6,6 +6,7 @@
 #include "bench/leak/leak_command.h"
 #include "bench/recordings/detect.h"
 #include "bench/recordings/mask_command.h"
+#include "gateway/generic.h"
 #include "proxy/sip/call_table.h"
 #include "proxy/supervisor/supervisor.h"
 
@@ -52,6 +53,11 @@ static int run_check(int argc, char **argv)
     struct config config;
     if (load(argc, argv, &config, NULL, NULL))
         return EXIT_USAGE;
+    char message[MAPPING_ERROR_BYTES];
+    if (generic_check(&config, message) != OK) {
+        fprintf(stderr, "tonegate: %s\n", message);
+        return EXIT_USAGE;
+    }
     printf("%s: good\n", argv[3]);
     return 0;
 }
