@@ -71,6 +71,7 @@
 #define LIMIT_AMOUNT_MINOR     99999999LL /* 999 999.99 in a currency with two decimals */
 #define LIMIT_PAYMENT_ATTEMPTS 5
 #define LIMIT_LINK_BYTES       256 /* a payment page's address */
+#define LIMIT_ORDERS_OPEN      256 /* without an end, at the desk */
 #define LIMIT_GATEWAYS         2   /* the first and its fallback */
 
 /* HTTP, both sides */
@@ -81,7 +82,7 @@
 #define LIMIT_HTTP_CONNECTIONS   512
 #define LIMIT_EVENT_STREAMS      256
 #define LIMIT_GATEWAY_IN_FLIGHT  512
-#define LIMIT_GATEWAY_ORDERS     64 /* of them: what comes after the card leaves room for cards */
+#define LIMIT_GATEWAY_ORDERS     64    /* of them: what comes after the card leaves room for cards */
 #define LIMIT_GATEWAY_CEILING_MS 60000 /* requirement C1 */
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/role.h"
 #include "base/secret_source.h"
 #include "base/wall.h"
+#include "gateway/desk_link.h"
 #include "gateway/endpoint.h"
 #include "gateway/generic.h"
 #include "gateway/vault_link.h"
@@ -34,6 +35,7 @@ struct gateway_role {
     struct role_context *context;
     struct event_base *base;
     struct vault_link link;
+    struct desk_link desk;
     struct event *control_readable;
     struct event *beat;
     bool is_stopping;
@@ -51,6 +53,11 @@ static void take_event(struct gateway_role *role, const struct role_event *event
 {
     switch (event->kind) {
     case ROLE_EVENT_LINK:
+        if (event->peer == ROLE_DESK) {
+            if (desk_link_open(&role->desk, event->fd) != OK)
+                stop(role);
+            return;
+        }
         if (event->peer != ROLE_VAULT) {
             close(event->fd);
             return;
@@ -259,10 +266,17 @@ static enum err open_loop(struct gateway_role *role, const struct step_settings 
         return ERR_MEMORY;
     }
     enum err err = vault_link_init(&role->link, role->base, settings, count);
+    if (err)
+        return err;
+    desk_link_init(&role->desk, role->base, role->link.steps);
     int fd = role->context->link_fd[ROLE_VAULT];
     role->context->link_fd[ROLE_VAULT] = -1;
     if (!err && fd >= 0)
         err = vault_link_open(&role->link, fd);
+    fd = role->context->link_fd[ROLE_DESK];
+    role->context->link_fd[ROLE_DESK] = -1;
+    if (!err && fd >= 0)
+        err = desk_link_open(&role->desk, fd);
     if (err)
         return err;
     role->control_readable =
@@ -276,6 +290,8 @@ static enum err open_loop(struct gateway_role *role, const struct step_settings 
 
 static void close_loop(struct gateway_role *role)
 {
+    if (role->desk.base)
+        desk_link_close(&role->desk);
     vault_link_free(&role->link);
     if (role->control_readable)
         event_free(role->control_readable);

@@ -15,6 +15,13 @@ static void keep_alive_h(evutil_socket_t fd, short what, void *argument)
     desk_events_keep_alive(argument);
 }
 
+static void second_h(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    desk_orders_turn(argument);
+}
+
 static enum err told(enum err err, const char *what, const char *path)
 {
     if (err)
@@ -81,6 +88,7 @@ static enum err audit_life(struct desk *desk, const char *what)
 static enum err serve(struct desk *desk)
 {
     const struct timeval period = {KEEP_ALIVE_S, 0};
+    const struct timeval one_second = {1, 0};
     const struct http_setup http = {.base = desk->setup.base,
                                     .listen_fd = desk->setup.listen_fd,
                                     .tls = desk->tls,
@@ -89,9 +97,11 @@ static enum err serve(struct desk *desk)
                                     .stream_closed_h = desk_events_closed_h,
                                     .owner = desk};
     desk_links_new(desk);
+    desk_gateway_new(desk);
+    desk->second = event_new(desk->setup.base, -1, EV_PERSIST, second_h, desk);
     desk->keep_alive = event_new(desk->setup.base, -1, EV_PERSIST, keep_alive_h, desk);
-    if (!desk->keep_alive || !desk->vault_grace || !desk->proxy_grace ||
-        event_add(desk->keep_alive, &period) != 0)
+    if (!desk->keep_alive || !desk->vault_grace || !desk->proxy_grace || !desk->second ||
+        event_add(desk->second, &one_second) != 0 || event_add(desk->keep_alive, &period) != 0)
         return ERR_MEMORY;
     return http_server_new(&desk->http, &http);
 }
@@ -106,12 +116,15 @@ enum err desk_new(struct desk **out, const struct desk_setup *setup)
     desk->config = setup->config;
     desk->vault.fd = -1;
     desk->proxy.fd = -1;
+    desk->gateway.fd = -1;
     enum err err = RAND_bytes((unsigned char *)&run, sizeof(run)) == 1 ? OK : ERR_SYSTEM;
     log_id_text(run, desk->run);
     if (!err)
         err = desk_model_new(&desk->model, LIMIT_CALLS, LIMIT_CAPTURES);
     if (!err)
         err = open_files(desk);
+    if (!err)
+        err = told(desk_orders_open(desk), "orders that had not ended", desk->config->desk.database_path);
     if (!err)
         err = open_webhooks(desk);
     if (!err)
@@ -134,11 +147,15 @@ void desk_free(struct desk *desk)
         return;
     http_server_free(desk->http);
     desk_links_free(desk);
+    desk_gateway_free(desk);
+    if (desk->second)
+        event_free(desk->second);
     if (desk->keep_alive)
         event_free(desk->keep_alive);
     if (desk->audit && audit_life(desk, "desk.stop") != OK)
         log_event(LOG_WARN, "the audit trail does not tell of this stop");
     audit_close(desk->audit);
+    desk_orders_close(desk);
     store_webhooks_close(&desk->notices);
     store_close(desk->store);
     desk_model_free(&desk->model);

@@ -27,7 +27,7 @@ struct desk_setup {
 MUST_USE enum err desk_new(struct desk **out, const struct desk_setup *setup);
 void desk_free(struct desk *desk);
 
-/* A new link to ROLE_VAULT or ROLE_PROXY; fd is the desk's from now on, an older one is closed. */
+/* A new link to ROLE_VAULT, ROLE_PROXY or ROLE_GATEWAY; fd is the desk's from now on, an older one is closed. */
 void desk_set_link(struct desk *desk, enum role peer, int fd);
 
 /* Takes no new captures. */

@@ -88,8 +88,8 @@ static void file_h(const struct ask *ask)
 static void health_h(const struct ask *ask)
 {
     json_t *body = desk_service_json(ask->desk);
-    bool is_whole =
-        desk_vault_is_up(ask->desk) && desk_proxy_is_up(ask->desk) && !ask->desk->is_store_failing;
+    bool is_whole = desk_vault_is_up(ask->desk) && desk_proxy_is_up(ask->desk) &&
+                    desk_gateway_is_up(ask->desk) && !ask->desk->is_store_failing;
     const char *status = ask->desk->is_draining ? "draining" : is_whole ? "ok" : "degraded";
     if (body)
         json_object_set_new(body, "status", json_string(status));
@@ -594,6 +594,14 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_SUBMIT] = steer_h,
     [ROUTE_CANCEL] = steer_h,
     [ROUTE_NOTICES] = desk_notices_h,
+    [ROUTE_ORDERS] = desk_orders_h,
+    [ROUTE_ORDERS_OF] = desk_orders_h,
+    [ROUTE_ORDER] = desk_order_h,
+    [ROUTE_ORDER_CAPTURE] = desk_order_new_h,
+    [ROUTE_ORDER_VOID] = desk_order_new_h,
+    [ROUTE_ORDER_REFUND] = desk_order_new_h,
+    [ROUTE_ORDER_SUBSCRIBE] = desk_order_new_h,
+    [ROUTE_ORDER_LINK] = desk_order_new_h,
     [ROUTE_WEBHOOK_STRIPE] = desk_webhook_h,
     [ROUTE_WEBHOOK_BRAINTREE] = desk_webhook_h,
     [ROUTE_WEBHOOK_PAYPAL] = desk_webhook_h,

@@ -27,5 +27,8 @@ MUST_USE enum err ask_audit(const struct ask *ask, const char *what, const char 
 /* The handlers that have files of their own. */
 void desk_webhook_h(const struct ask *ask);
 void desk_notices_h(const struct ask *ask);
+void desk_order_new_h(const struct ask *ask);
+void desk_order_h(const struct ask *ask);
+void desk_orders_h(const struct ask *ask);
 
 #endif

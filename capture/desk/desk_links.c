@@ -627,6 +627,10 @@ void desk_set_link(struct desk *desk, enum role peer, int fd)
     bool is_vault = peer == ROLE_VAULT;
     struct msg_port *port = is_vault ? &desk->vault : &desk->proxy;
     struct event **event = is_vault ? &desk->vault_event : &desk->proxy_event;
+    if (peer == ROLE_GATEWAY) {
+        desk_gateway_set_link(desk, fd);
+        return;
+    }
     if (peer != ROLE_VAULT && peer != ROLE_PROXY) {
         close(fd);
         return;

@@ -7,6 +7,7 @@
 #include "capture/desk/audit.h"
 #include "capture/desk/desk.h"
 #include "capture/desk/desk_model.h"
+#include "capture/desk/desk_orders.h"
 #include "capture/desk/failures.h"
 #include "capture/desk/store.h"
 #include "capture/desk/store_webhooks.h"
@@ -37,11 +38,14 @@ struct desk {
     struct desk_model model;
     struct msg_port vault;
     struct msg_port proxy;
+    struct msg_port gateway;
     struct event *vault_event;
     struct event *proxy_event;
+    struct event *gateway_event;
     struct event *vault_grace;
     struct event *proxy_grace;
     struct event *keep_alive;
+    struct event *second; /* what is done once a second */
     struct desk_stream *streams;
     size_t stream_count;
     char run[17];      /* names this life of the desk in event ids */
@@ -52,6 +56,7 @@ struct desk {
     struct log_limit auth_limit;
     struct log_limit webhook_limit;
     struct store_webhooks notices;
+    struct desk_orders orders;
     struct webhook_account *webhooks[CONFIG_WEBHOOK_VENDORS]; /* NULL: not configured */
 };
 
@@ -83,6 +88,15 @@ bool desk_mask_record_is_sane(const struct proxy_leg_report_msg *report);
 /* The last report of a leg: an audit line. ERR_NOT_FOUND (no such capture on this call), ERR_FULL (more records than
  * proxies can have restarted), ERR_SYSTEM. */
 MUST_USE enum err desk_mask_record_take(struct desk *desk, const struct proxy_leg_report_msg *report);
+
+/* desk_gateway.c */
+extern const struct msg_permit desk_gateway_permits[];
+extern const size_t desk_gateway_permit_count;
+void desk_gateway_new(struct desk *desk);
+void desk_gateway_free(struct desk *desk);
+bool desk_gateway_is_up(const struct desk *desk);
+/* fd is the desk's from now on. */
+void desk_gateway_set_link(struct desk *desk, int fd);
 
 /* desk_events.c */
 MUST_USE enum err desk_events_open(struct desk *desk, struct http_connection *connection, uint64_t capture_id,

@@ -181,8 +181,8 @@ static void control_h(evutil_socket_t fd, short what, void *argument)
 
 static void take_links(struct desk_process *process)
 {
-    static const enum role peers[] = {ROLE_VAULT, ROLE_PROXY};
-    for (size_t i = 0; i < 2; i++) {
+    static const enum role peers[] = {ROLE_VAULT, ROLE_PROXY, ROLE_GATEWAY};
+    for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
         int fd = process->context->link_fd[peers[i]];
         if (fd >= 0)
             desk_set_link(process->desk, peers[i], fd);

@@ -26,6 +26,14 @@ static const struct route table[] = {
     {HTTP_POST, "/v1/captures/{id}/submit",            ROUTE_SUBMIT,         false},
     {HTTP_POST, "/v1/captures/{id}/cancel",            ROUTE_CANCEL,         false},
     {HTTP_GET,  "/v1/captures/{id}/notices",           ROUTE_NOTICES,        false},
+    {HTTP_GET,  "/v1/orders",                          ROUTE_ORDERS,          false},
+    {HTTP_GET,  "/v1/orders/{id}",                     ROUTE_ORDER,           false},
+    {HTTP_GET,  "/v1/captures/{id}/orders",            ROUTE_ORDERS_OF,       false},
+    {HTTP_POST, "/v1/captures/{id}/capture",           ROUTE_ORDER_CAPTURE,   false},
+    {HTTP_POST, "/v1/captures/{id}/void",              ROUTE_ORDER_VOID,      false},
+    {HTTP_POST, "/v1/captures/{id}/refund",            ROUTE_ORDER_REFUND,    false},
+    {HTTP_POST, "/v1/captures/{id}/subscribe",         ROUTE_ORDER_SUBSCRIBE, false},
+    {HTTP_POST, "/v1/links",                           ROUTE_ORDER_LINK,      false},
     /* No token: the vendor's signature says who speaks. */
     {HTTP_POST, "/webhooks/stripe/payment",            ROUTE_WEBHOOK_STRIPE,    true},
     {HTTP_POST, "/webhooks/braintree",                 ROUTE_WEBHOOK_BRAINTREE, true},
@@ -50,10 +58,17 @@ const struct route *route_table(size_t *count)
     return table;
 }
 
-/* "call_" or "cap_" by the path's second part, then 16 letters. */
+/* What an id begins with goes by the path's second part; then come 16 letters. */
 static bool take_id(const char *path, const char *text, size_t length, uint64_t *id)
 {
-    const char *prefix = strncmp(path, "/v1/calls/", 10) == 0 ? "call_" : "cap_";
+    static const struct {
+        const char *path, *prefix;
+    } prefixes[] = {{"/v1/calls/", "call_"}, {"/v1/captures/", "cap_"}, {"/v1/orders/", "ord_"}};
+    const char *prefix = "";
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        if (strncmp(path, prefixes[i].path, strlen(prefixes[i].path)) == 0)
+            prefix = prefixes[i].prefix;
+    }
     size_t prefix_length = strlen(prefix);
     char letters[17] = "";
     if (length != prefix_length + 16 || strncmp(text, prefix, prefix_length) != 0)

@@ -42,6 +42,14 @@ enum route_id {
     ROUTE_SUBMIT,
     ROUTE_CANCEL,
     ROUTE_NOTICES,
+    ROUTE_ORDERS,
+    ROUTE_ORDERS_OF, /* one capture */
+    ROUTE_ORDER,
+    ROUTE_ORDER_CAPTURE, /* in the order of enum order_kind */
+    ROUTE_ORDER_VOID,
+    ROUTE_ORDER_REFUND,
+    ROUTE_ORDER_SUBSCRIBE,
+    ROUTE_ORDER_LINK,
     ROUTE_WEBHOOK_STRIPE, /* in the order of enum config_webhook_vendor */
     ROUTE_WEBHOOK_BRAINTREE,
     ROUTE_WEBHOOK_PAYPAL,

@@ -1,5 +1,5 @@
-/* What a vault or a proxy that was taken over can say: a list of [link, length, bytes] into the two ports of a desk
- * with an empty store. Whatever comes, the promises of the desk hold. */
+/* What a vault, proxy or gateway that was taken over can say: a list of [link, length, bytes] into the three ports of a
+ * desk with an empty store. Whatever comes, the promises of the desk hold. */
 #include "base/card_shape.h"
 #include "capture/desk/desk_priv.h"
 
@@ -25,22 +25,36 @@ static void begin(void)
     snprintf(audit_path, sizeof(audit_path), "/dev/shm/fuzz-desk-%d", getpid());
 }
 
+/* One order that is open: a refund of it. */
+static void add_order(struct desk *desk)
+{
+    static const uint8_t hash[STORE_REQUEST_HASH_BYTES];
+    struct store_order order = {.id = KNOWN, .capture_id = KNOWN, .take.kind = ORDER_KIND_REFUND};
+    struct store_orders store;
+    ASSERT(store_orders_open(&store, desk->store) == OK);
+    ASSERT(store_orders_add(&store, &order, "key", hash) == OK);
+    store_orders_close(&store);
+    ASSERT(desk_orders_open(desk) == OK);
+}
+
 static struct desk *desk_begin(void)
 {
     struct desk *desk = calloc(1, sizeof(*desk));
     ASSERT(desk);
     desk->setup.base = base;
     desk->config = &config;
-    desk->vault.fd = desk->proxy.fd = -1;
+    desk->vault.fd = desk->proxy.fd = desk->gateway.fd = -1;
     unlink(audit_path);
     ASSERT(desk_model_new(&desk->model, 8, 4) == OK);
     ASSERT(store_open(&desk->store, ":memory:", NULL) == OK);
     ASSERT(audit_open(&desk->audit, audit_path) == OK);
     desk_links_new(desk);
+    desk_gateway_new(desk);
     /* One capture that is known, on call 7, so that the inputs need not guess. */
     struct store_capture record = {
         .id = KNOWN, .call_id = 7, .amount_minor = 1234, .currency = "EUR", .attempt = 1};
     ASSERT(store_capture_insert(desk->store, &record, "", NULL) == OK);
+    add_order(desk);
     return desk;
 }
 
@@ -57,6 +71,18 @@ static void check_end(struct desk *desk, struct store_capture *end)
     ASSERT(stored.state == end->state && stored.problem == end->problem && stored.attempt == end->attempt);
     ASSERT(strcmp(stored.token, end->token) == 0 && strcmp(stored.order_ref, end->order_ref) == 0);
     ASSERT(!shown || !capture_state_is_end(shown->record.state) || shown->record.state == end->state);
+}
+
+/* An order's end is final, and what the gateway said of it is fit to be shown. */
+static void check_order(struct desk *desk, uint8_t *ended)
+{
+    struct store_order order;
+    ASSERT(store_orders_find(&desk->orders.store, KNOWN, &order) == OK && order.state < ORDER_STATE_COUNT);
+    ASSERT(*ended == ORDER_STATE_OPEN || order.state == *ended);
+    ASSERT(desk_order_is_open(desk, KNOWN) == (order.state == ORDER_STATE_OPEN));
+    ASSERT(!card_shape_alone(order.result_ref) && !card_shape_alone(order.url));
+    ASSERT(!order.url[0] || strncmp(order.url, "https://", 8) == 0);
+    *ended = order.state;
 }
 
 static void check(const struct desk *desk)
@@ -80,6 +106,8 @@ static void check(const struct desk *desk)
 static void desk_end(struct desk *desk)
 {
     desk_links_free(desk);
+    desk_gateway_free(desk);
+    desk_orders_close(desk);
     audit_close(desk->audit);
     store_close(desk->store);
     desk_model_free(&desk->model);
@@ -92,8 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     begin();
     struct desk *desk = desk_begin();
     struct store_capture end = {0};
+    uint8_t order_end = ORDER_STATE_OPEN;
     while (length >= 3) {
-        struct msg_port *port = bytes[0] & 1 ? &desk->proxy : &desk->vault;
+        struct msg_port *ports[4] = {&desk->vault, &desk->proxy, &desk->gateway, &desk->proxy};
+        struct msg_port *port = ports[bytes[0] & 3];
         size_t size = bytes[1] | (size_t)bytes[2] << 8;
         bytes += 3;
         length -= 3;
@@ -103,6 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         (void)refused;
         check(desk);
         check_end(desk, &end);
+        check_order(desk, &order_end);
         bytes += size;
         length -= size;
     }

@@ -6,10 +6,12 @@
  *   valid FIELD | wrong FIELD PROBLEM | problem NAME        ready
  *   outcome approved|declined|retry|failed|unknown [REASON] what the next submit leads to; "hold" stops before its end
  *   vault down|up           media down|up                   wait MS
+ *   orders done|declined|failed|hold   what the gateway says of every order from now on; "hold": nothing yet
  *   desk kill MS            SIGKILL, and a new one after so long; its calls have to be said again
  */
 #include "capture/desk/desk_view.h"
 #include "capture/tests/desk_harness.h"
+#include "gateway/order_msg.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct fixture {
     struct capture_progress_msg progress;
     uint32_t store_number;
     char outcome[16];
+    char orders[16];
     uint8_t reason;
 };
 
@@ -164,6 +167,32 @@ static bool from_desk(struct fixture *fixture)
     return true;
 }
 
+/* The gateway, as far as orders after the card go. */
+static void from_desk_for_gateway(struct fixture *fixture)
+{
+    static const char *const refs[ORDER_KINDS] = {"pi_3QxTonegateDemo", "pi_3QxTonegateDemo", "re_3QxDemo",
+                                                  "sub_1QxDemo", "plink_1QxDemo"};
+    struct order_take_msg take;
+    if (recv(fixture->harness.gateway_fd, &take, sizeof(take), MSG_DONTWAIT) != sizeof(take) ||
+        take.header.type != ORDER_TAKE || strcmp(fixture->orders, "hold") == 0)
+        return;
+    bool is_done = strcmp(fixture->orders, "done") == 0;
+    bool is_declined = strcmp(fixture->orders, "declined") == 0;
+    struct order_reply_msg reply = {.kind = take.kind,
+                                    .outcome = is_done       ? GATEWAY_DONE
+                                               : is_declined ? GATEWAY_DECLINED
+                                                             : GATEWAY_FAILED,
+                                    .reason = is_done       ? REASON_NONE
+                                              : is_declined ? REASON_DECLINED
+                                                            : REASON_CONFIGURATION};
+    MSG_INIT(&reply, ORDER_REPLY, take.header.subject);
+    if (is_done)
+        snprintf(reply.order_ref, sizeof(reply.order_ref), "%s", refs[take.kind]);
+    if (is_done && take.kind == ORDER_KIND_LINK)
+        snprintf(reply.url, sizeof(reply.url), "https://buy.example/pay/4Gd82kQ");
+    harness_send(fixture->harness.gateway_fd, &reply);
+}
+
 static void type_keys(struct fixture *fixture, unsigned field, unsigned count, unsigned max)
 {
     struct capture_field_view *view = &fixture->progress.fields[field];
@@ -241,6 +270,8 @@ static void obey(struct fixture *fixture, char *line)
         fixture->progress.is_muted = strcmp(word[1], "on") == 0;
         show(fixture, fixture->progress.state, 0);
     }
+    if (strcmp(word[0], "orders") == 0)
+        snprintf(fixture->orders, sizeof(fixture->orders), "%.15s", word[1]);
     if (strcmp(word[0], "problem") == 0) {
         fixture->progress.problem = value_of(desk_problem_name, PROBLEM_COUNT, word[1]);
         show(fixture, CAPTURE_COLLECTING, 0);
@@ -263,13 +294,16 @@ static void live(struct fixture *fixture)
 {
     char line[256];
     for (;;) {
-        struct pollfd waits[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
-                                  {.fd = fixture->harness.vault_fd, .events = POLLIN}};
+        struct pollfd waits[3] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                                  {.fd = fixture->harness.vault_fd, .events = POLLIN},
+                                  {.fd = fixture->harness.gateway_fd, .events = POLLIN}};
         drain_beats(fixture);
-        if (poll(waits, 2, 100) < 0)
+        if (poll(waits, 3, 100) < 0)
             return;
         if ((waits[1].revents & POLLIN) && !from_desk(fixture))
             return;
+        if (waits[2].revents & POLLIN)
+            from_desk_for_gateway(fixture);
         if (!(waits[0].revents & (POLLIN | POLLHUP)))
             continue;
         if (!fgets(line, sizeof(line), stdin))
@@ -282,7 +316,7 @@ static void live(struct fixture *fixture)
 
 int main(int argc, char **argv)
 {
-    static struct fixture fixture = {.outcome = "approved"};
+    static struct fixture fixture = {.outcome = "approved", .orders = "done"};
     setvbuf(stdin, NULL, _IONBF, 0); /* poll() and fgets() must agree on what was read */
     harness_new(&fixture.harness, argc > 1 ? (uint16_t)atoi(argv[1]) : 0);
     harness_start(&fixture.harness);

@@ -113,7 +113,7 @@ static void set_paths(struct harness *harness)
 
 void harness_new(struct harness *harness, uint16_t port)
 {
-    *harness = (struct harness){.vault_fd = -1, .proxy_fd = -1, .control_fd = -1};
+    *harness = (struct harness){.vault_fd = -1, .proxy_fd = -1, .gateway_fd = -1, .control_fd = -1};
     signal(SIGPIPE, SIG_IGN);
     snprintf(harness->folder, sizeof(harness->folder), "%s/desk-test-XXXXXX",
              getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -187,18 +187,21 @@ static void slow_down(atomic_uint *sync_ms)
     sqlite3_vfs_register(&slow_vfs, 1);
 }
 
-_Noreturn static void live_as_desk(struct harness *harness, int control_fd, int vault_fd, int proxy_fd)
+_Noreturn static void live_as_desk(struct harness *harness, int control_fd, int vault_fd, int proxy_fd,
+                                   int gateway_fd)
 {
     struct role_context context = {.role = ROLE_DESK, .config = &harness->config, .control_fd = control_fd};
     for (size_t i = 0; i < ROLE_COUNT; i++)
         context.link_fd[i] = -1;
     context.link_fd[ROLE_VAULT] = vault_fd;
     context.link_fd[ROLE_PROXY] = proxy_fd;
+    context.link_fd[ROLE_GATEWAY] = gateway_fd;
     context.heritage[HERITAGE_HTTPS] = &harness->listen_fd;
     context.heritage_count[HERITAGE_HTTPS] = 1;
     close(harness->control_fd);
     close(harness->vault_fd);
     close(harness->proxy_fd);
+    close(harness->gateway_fd);
     SSL_CTX_free(harness->client);
     log_open(STDERR_FILENO, LOG_FORMAT_TEXT, getenv("HARNESS_LOG") ? LOG_DEBUG : LOG_ERROR, "desk");
     slow_down(harness->sync_ms);
@@ -225,22 +228,24 @@ void harness_start(struct harness *harness)
     int control_fd = open_link(&harness->control_fd);
     int vault_fd = open_link(&harness->vault_fd);
     int proxy_fd = open_link(&harness->proxy_fd);
+    int gateway_fd = open_link(&harness->gateway_fd);
     fflush(NULL);
     harness->pid = fork();
     if (harness->pid < 0)
         give_up("fork");
     if (harness->pid == 0)
-        live_as_desk(harness, control_fd, vault_fd, proxy_fd);
+        live_as_desk(harness, control_fd, vault_fd, proxy_fd, gateway_fd);
     close(control_fd);
     close(vault_fd);
     close(proxy_fd);
+    close(gateway_fd);
     wait_ready(harness);
 }
 
 static void close_links(struct harness *harness)
 {
-    int *fds[] = {&harness->control_fd, &harness->vault_fd, &harness->proxy_fd};
-    for (size_t i = 0; i < 3; i++) {
+    int *fds[] = {&harness->control_fd, &harness->vault_fd, &harness->proxy_fd, &harness->gateway_fd};
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);
         *fds[i] = -1;
@@ -295,7 +300,9 @@ void harness_free(struct harness *harness)
 
 static int *link_of(struct harness *harness, enum role peer)
 {
-    return peer == ROLE_VAULT ? &harness->vault_fd : &harness->proxy_fd;
+    return peer == ROLE_VAULT     ? &harness->vault_fd
+           : peer == ROLE_GATEWAY ? &harness->gateway_fd
+                                  : &harness->proxy_fd;
 }
 
 void harness_link_cut(struct harness *harness, enum role peer)

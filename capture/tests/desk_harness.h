@@ -25,6 +25,7 @@ struct harness {
     int control_fd;
     int vault_fd; /* the test's end */
     int proxy_fd;
+    int gateway_fd;
     int listen_fd; /* outlives the desk, as with the supervisor */
     uint16_t port;
     char folder[128];

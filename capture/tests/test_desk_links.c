@@ -36,7 +36,7 @@ static int setup(void **state)
     stage->base = event_base_new();
     desk->setup.base = stage->base;
     desk->config = &config;
-    desk->vault.fd = desk->proxy.fd = -1;
+    desk->vault.fd = desk->proxy.fd = desk->gateway.fd = -1;
     assert_int_equal(desk_model_new(&desk->model, 4, 3), OK);
     assert_int_equal(store_open(&desk->store, ":memory:", NULL), OK);
     assert_int_equal(audit_open(&desk->audit, stage->audit_path), OK);

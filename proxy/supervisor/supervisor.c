@@ -55,9 +55,13 @@ struct supervisor {
     struct mono_time last_turn;
 };
 
-/* Who talks to whom (design: proxy-vault digits and mask orders, proxy-desk status, vault-desk, vault-gateway). */
-static const enum role links[][2] = {
-    {ROLE_PROXY, ROLE_VAULT}, {ROLE_PROXY, ROLE_DESK}, {ROLE_VAULT, ROLE_DESK}, {ROLE_VAULT, ROLE_GATEWAY}};
+/* Who talks to whom (design: proxy-vault digits and mask orders, proxy-desk status, vault-desk, vault-gateway, and
+ * desk-gateway for what comes after the card). */
+static const enum role links[][2] = {{ROLE_PROXY, ROLE_VAULT},
+                                     {ROLE_PROXY, ROLE_DESK},
+                                     {ROLE_VAULT, ROLE_DESK},
+                                     {ROLE_VAULT, ROLE_GATEWAY},
+                                     {ROLE_DESK, ROLE_GATEWAY}};
 #define LINK_COUNT (sizeof(links) / sizeof(links[0]))
 
 static const enum role start_order[] = {ROLE_VAULT, ROLE_GATEWAY, ROLE_DESK, ROLE_PROXY};

@@ -20,7 +20,7 @@
   const state = {
     token: '', calls: new Map(), captures: new Map(), recent: [], currencies: { EUR: 2 },
     callId: '', lastEventId: '', isLive: false, service: { vault: true, media: true, store: true, draining: false },
-    view: null, abort: null, closed: new Set()
+    view: null, abort: null, closed: new Set(), orders: new Map(), notices: new Map(), paymentId: ''
   };
 
   /* --- texts ------------------------------------------------------------------------------------------------------ */
@@ -200,6 +200,23 @@
     if (ENDS.includes(capture.state)) loadRecentSoon();
   }
 
+  /* The stream may be faster than the answer to the one who asked. */
+  function takeOrder(order) {
+    const known = state.orders.get(order.id);
+    if (known && known.state !== 'open') return;
+    state.orders.set(order.id, order);
+  }
+
+  function takeNotice(notice) {
+    state.notices.set(notice.capture + notice.kind + notice.received_at, notice);
+  }
+
+  /* What became of a payment after its end, asked once per view; the stream tells the rest. */
+  function loadAfter(id) {
+    ask('GET', '/v1/captures/' + id + '/orders').then(list => { list.orders.forEach(takeOrder); draw(); }, () => {});
+    ask('GET', '/v1/captures/' + id + '/notices').then(list => { list.notices.forEach(takeNotice); draw(); }, () => {});
+  }
+
   const handlers = {
     snapshot: () => {
       const mine = state.calls.get(state.callId);
@@ -216,7 +233,9 @@
     },
     service: takeService,
     call: takeCall,
-    capture: takeCapture
+    capture: takeCapture,
+    order: takeOrder,
+    notice: takeNotice
   };
 
   /* One that ended while nobody listened. */
@@ -328,7 +347,10 @@
     sessionStorage.removeItem(TOKEN_KEY);
     state.calls.clear();
     state.captures.clear();
+    state.orders.clear();
+    state.notices.clear();
     state.callId = '';
+    state.paymentId = '';
     state.view = null;
     $('work').replaceChildren();
     $('room').hidden = true;
@@ -440,18 +462,31 @@
 
   function drawRecent() {
     $('recent-none').hidden = state.recent.length > 0;
-    $('recent').replaceChildren(...state.recent.map(capture => el('li', {},
+    $('recent').replaceChildren(...state.recent.map(capture => el('li', {}, el('button', {
+      type: 'button', 'aria-current': capture.id === state.paymentId ? 'true' : null, onclick: () => choosePayment(capture)
+    },
       el('span', { class: 'money', text: moneyText(capture) }),
       el('span', { class: 'sub', text: clock(capture.updated_at) + (capture.reference ? ' · ' + capture.reference : '') }),
-      el('span', { class: 'badge ' + capture.state, text: t('state_' + capture.state) }))));
+      el('span', { class: 'badge ' + capture.state, text: t('state_' + capture.state) })))));
   }
 
   function choose(callId) {
     const before = state.calls.get(state.callId);
     state.callId = callId;
+    state.paymentId = '';
+    drawRecent();
     if (before && before.state === 'ended' && before.id !== callId) state.calls.delete(before.id);
     draw();
     if (!$('work').contains(document.activeElement)) $('work').focus({ preventScroll: true });
+  }
+
+  function choosePayment(capture) {
+    choose('');
+    state.paymentId = capture.id;
+    state.captures.set(capture.id, capture);
+    drawRecent();
+    draw();
+    $('work').focus({ preventScroll: true });
   }
 
   /* --- views of the work area ---------------------------------------------------------------------------------------- */
@@ -490,8 +525,139 @@
     };
   }
 
+  /* Asks for an order; the same key as long as it is the same order, so that a second click is not a second refund. */
+  function orderer() {
+    let key = '';
+    let last = '';
+    return async (path, body) => {
+      const wanted = path + JSON.stringify(body);
+      if (wanted !== last) { last = wanted; key = newKey(); }
+      try {
+        takeOrder(await ask('POST', path, body, { 'Idempotency-Key': key }));
+      } catch (refusal) {
+        if (refusal.status) last = ''; /* it was answered: the next try is a new one */
+        throw refusal;
+      }
+      last = '';
+      draw();
+    };
+  }
+
+  function orderText(order) {
+    const money = order.amount && order.currency ? amountText(order.amount, order.currency) : '';
+    return t('order_' + order.kind) + (money ? ' · ' + money : '');
+  }
+
+  function orderRow(order) {
+    const state_ = order.state === 'done' ? 'approved' : order.state === 'open' ? 'waiting' : order.state === 'unknown' ? 'unknown' : 'failed';
+    const why = order.state === 'open' || order.reason === 'none' ? '' : t('reason_' + order.reason);
+    return el('li', {},
+      el('span', { class: 'what', text: orderText(order) }),
+      el('span', { class: 'badge ' + state_, text: t('orderState_' + order.state) }),
+      el('span', { class: 'sub', text: [clock(order.updated_at), order.asked_by, order.result_ref, why].filter(Boolean).join(' · ') }),
+      order.url ? el('dl', { class: 'rows' }, ...copyRow('linkUrl', order.url)) : null);
+  }
+
+  function noticeRow(notice) {
+    const money = notice.amount && notice.currency ? ' · ' + amountText(notice.amount, notice.currency) : '';
+    return el('li', {},
+      el('span', { class: 'what', text: t('notice_' + notice.kind) + money }),
+      el('span', { class: 'badge', text: notice.vendor }),
+      el('span', { class: 'sub', text: clock(notice.received_at) }));
+  }
+
+  /* What may be asked for after this payment; the desk checks it all again. */
+  function actionsOf(capture) {
+    if (capture.state !== 'approved') return [];
+    const after = [...state.orders.values()].filter(order => order.capture === capture.id && ['open', 'done', 'unknown'].includes(order.state));
+    const has_ = kind => after.some(order => order.kind === kind);
+    const sum = kind => after.filter(order => order.kind === kind).reduce((total, order) => total + order.amount, 0);
+    const taken = capture.kind === 'authorise' ? sum('capture') : capture.kind === 'charge' ? capture.amount : 0;
+    const actions = [];
+    if (capture.kind === 'authorise' && !taken && !has_('void')) actions.push(['capture', capture.amount]);
+    if (taken - sum('refund') > 0 && !has_('void')) actions.push(['refund', taken - sum('refund')]);
+    if (capture.kind !== 'tokenise' && !has_('void') && !has_('refund') && !has_('capture')) actions.push(['void', 0]);
+    if (capture.token) actions.push(['subscribe', 0]);
+    return actions;
+  }
+
+  /* A small form for one action: what it does stands on its button. */
+  function actionForm(capture, action, most, close) {
+    const send = orderer();
+    const error = el('p', { class: 'error', role: 'alert' });
+    const amount = el('input', { id: 'after-amount', inputmode: 'decimal', autocomplete: 'off', maxlength: 12, value: amountText(most, capture.currency).split(' ')[1] });
+    const plan = el('input', { id: 'after-plan', autocomplete: 'off', maxlength: 63, required: true });
+    const customer = el('input', { id: 'after-customer', autocomplete: 'off', maxlength: 127 });
+    const button = el('button', { class: action === 'void' || action === 'refund' ? 'danger' : 'primary', type: 'submit', text: t('do_' + action) });
+    const hasAmount = action === 'refund' || action === 'capture';
+
+    function bodyOf() {
+      if (action === 'void') return {};
+      if (action === 'subscribe') return Object.assign({ plan: plan.value.trim() }, customer.value.trim() ? { customer: customer.value.trim() } : {});
+      const read = amountRead(amount.value, capture.currency);
+      if (read.error) { setText(error, read.error); return null; }
+      return { amount: read.minor };
+    }
+
+    async function submit(event) {
+      event.preventDefault();
+      const body = bodyOf();
+      if (!body) return;
+      button.disabled = true;
+      try {
+        await send('/v1/captures/' + capture.id + '/' + action, body);
+        close();
+      } catch (refusal) {
+        setText(error, refusalText(refusal));
+      }
+      button.disabled = false;
+    }
+
+    return el('form', { class: 'after-form', autocomplete: 'off', novalidate: true, onsubmit: submit, oninput: () => setText(error, '') },
+      el('p', { class: 'soft', text: t('ask_' + action, { amount: moneyText(capture) }) }),
+      hasAmount ? el('div', {}, el('label', { for: 'after-amount', text: t('amount') + ' (' + capture.currency + ')' }), amount) : null,
+      action === 'subscribe' ? el('div', {}, el('label', { for: 'after-plan', text: t('plan') }), plan) : null,
+      action === 'subscribe' ? el('div', {}, el('label', { for: 'after-customer', text: t('customer') }), customer) : null,
+      error, el('div', { class: 'actions' }, button, el('button', { type: 'button', text: t('back'), onclick: close })));
+  }
+
+  function afterPart(capture) {
+    const list = el('ul', { class: 'orders' });
+    const bar = el('div', { class: 'actions' });
+    const place = el('div');
+    const node = el('section', { class: 'card stack after', 'aria-label': t('afterTitle') }, el('h2', { text: t('afterTitle') }), list, bar, place);
+    let drawn = '';
+    const close = () => { place.replaceChildren(); drawn = ''; update(capture); };
+    loadAfter(capture.id);
+
+    function update(now) {
+      const orders = [...state.orders.values()].filter(order => order.capture === now.id);
+      const notices = [...state.notices.values()].filter(notice => notice.capture === now.id && notice.kind !== 'other');
+      const actions = actionsOf(now);
+      const wanted = JSON.stringify([orders.map(order => [order.id, order.state]), notices.length, actions, place.children.length]);
+      node.hidden = !orders.length && !notices.length && !actions.length;
+      if (wanted === drawn) return;
+      drawn = wanted;
+      const all = orders.map(order => [order.created_at, orderRow(order)]).concat(notices.map(notice => [notice.received_at, noticeRow(notice)]));
+      list.replaceChildren(...all.sort((a, b) => (a[0] < b[0] ? 1 : -1)).map(([, row]) => row));
+      list.hidden = !all.length;
+      bar.hidden = place.children.length > 0;
+      place.hidden = !bar.hidden;
+      bar.replaceChildren(...actions.map(([action, most]) => el('button', {
+        type: 'button', text: t('start_' + action), onclick: () => {
+          place.replaceChildren(actionForm(now, action, most, close));
+          drawn = '';
+          update(now);
+          (place.querySelector('input') || place.querySelector('button')).focus();
+        }
+      })));
+    }
+    return { node, update };
+  }
+
   function startView(call) {
     const open = opener();
+    const send = orderer();
     const time = el('dd');
     const error = el('p', { class: 'error', id: 'amount-error', role: 'alert' });
     const amount = el('input', { id: 'amount', inputmode: 'decimal', autocomplete: 'off', maxlength: 12, 'aria-describedby': 'amount-error' });
@@ -524,13 +690,33 @@
       button.disabled = false;
     }
 
+    /* The caller pays on a page of the provider's, without the telephone. */
+    async function makeLink() {
+      const read = amountRead(amount.value, currency.value);
+      if (read.error) {
+        setText(error, read.error);
+        amount.focus();
+        return;
+      }
+      link.disabled = true;
+      try {
+        await send('/v1/links', { amount: read.minor, currency: currency.value, call: call.id });
+      } catch (refusal) {
+        setText(error, refusalText(refusal));
+      }
+      link.disabled = false;
+    }
+
+    const link = el('button', { type: 'button', text: t('makeLink'), onclick: makeLink });
+    const links = el('ul', { class: 'orders' });
+    let linksDrawn = '';
     const pair = el('div', { class: 'pair' },
       el('div', {}, el('label', { for: 'amount', text: t('amount') }), amount),
       el('div', {}, el('label', { for: 'currency', text: t('currency') }), currency));
     const form = el('form', { class: 'card start', autocomplete: 'off', onsubmit: submit, novalidate: true },
       el('div', {}, el('h2', { class: 'large', text: t('startTitle') }), el('p', { class: 'soft', text: t('startText') })),
       el('div', {}, el('label', { for: 'kind', text: t('kind') }), kind), pair,
-      error, el('div', { class: 'actions' }, button));
+      error, el('div', { class: 'actions' }, button, link), links);
     const title = el('h1');
     const node = el('div', { class: 'stack' },
       el('div', { class: 'head' }, title, facts([['callee', el('dd', { text: call.callee || '–' })], ['elapsed', time]])), form);
@@ -542,6 +728,13 @@
         setText(title, callTitle(now));
         setText(time, elapsed(now.began_at, now.state === 'ended' ? now.updated_at : ''));
         button.disabled = !canStart;
+        link.disabled = !state.isLive;
+        link.hidden = kind.value === 'tokenise';
+        const made = [...state.orders.values()].filter(order => order.kind === 'link' && order.call === call.id);
+        const wanted = JSON.stringify(made.map(order => [order.id, order.state]));
+        if (wanted !== linksDrawn) links.replaceChildren(...made.map(orderRow));
+        linksDrawn = wanted;
+        links.hidden = !made.length;
         if (now.state !== 'answered') setText(error, t(now.state === 'ended' ? 'startEnded' : 'startRinging'));
         else if (error.textContent === t('startRinging')) setText(error, '');
       }
@@ -811,8 +1004,9 @@
       if (kind === 'approved' || !call || call.state === 'ended') choose('');
       else draw();
     } }));
-    const node = el('div', { class: 'stack' }, head.node, mask.node, card, el('div', { class: 'actions' }, ...buttons, error));
-    return { node, update: now => { head.update(now); mask.update(now); letGo.hidden = kind !== 'lost' && !now.masked; mask.node.hidden = kind === 'approved' && !now.masked; } };
+    const after = afterPart(capture);
+    const node = el('div', { class: 'stack' }, head.node, mask.node, card, el('div', { class: 'actions' }, ...buttons, error), after.node);
+    return { node, update: now => { head.update(now); mask.update(now); after.update(now); letGo.hidden = kind !== 'lost' && !now.masked; mask.node.hidden = kind === 'approved' && !now.masked; } };
   }
 
   function viewOf(call, capture) {
@@ -833,7 +1027,7 @@
 
   function drawWork() {
     const call = state.calls.get(state.callId);
-    const capture = state.callId ? captureOf(state.callId) : null;
+    const capture = state.callId ? captureOf(state.callId) : state.captures.get(state.paymentId) || null;
     const [key, make] = viewOf(call, capture);
     if (!state.view || state.view.key !== key) {
       const hadFocus = state.view && $('work').contains(document.activeElement);

@@ -116,7 +116,7 @@ async function main() {
 
   await fixture.say('call 1 ORDER-20417 2001', 'call 2 ORDER-20431 2002', 'ring 3 ORDER-20440 2001', 'call 4 ACC-88/Smith 2005');
   await see('ORDER-20417');
-  await page.getByRole('button', { name: /ORDER-20417/ }).click();
+  await page.getByRole('button', { name: /^ORDER-20417/ }).click();
   await see('Take a card payment');
   const started = page.getByLabel('Amount');
   check(await started.evaluate(node => node === document.activeElement), 'the amount has the focus');
@@ -164,12 +164,44 @@ async function main() {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   await button('Copy: Token').click();
   check(await page.evaluate(() => navigator.clipboard.readText()) === 'pm_1QxTonegateDemoToken', 'the token is copied');
+
+  /* After the payment: some of the money back, and the rest. */
+  await button('Refund…').click();
+  await page.getByLabel('Amount (EUR)').fill('20');
+  await button('Give the money back').click();
+  await see('That is more than what is left of this payment.');
+  await page.getByLabel('Amount (EUR)').fill('5');
+  await shot('21-refund-asked');
+  await button('Give the money back').click();
+  await see('Refund · EUR 5.00');
+  await see('re_3QxDemo');
+  await fixture.say('orders failed');
+  await button('Refund…').click();
+  check(await page.getByLabel('Amount (EUR)').inputValue() === '14.99', 'the rest is offered');
+  await button('Give the money back').click();
+  await see('Refund · EUR 14.99');
+  await see('not done');
+  check(await button('Undo…').count() === 0, 'what was given back in part is not undone');
+  await shot('22-after');
+  await fixture.say('orders done');
   await button('Done').click();
+  await page.getByRole('button', { name: /EUR 19.99/ }).click();
+  await see('After this payment');
+  await see('re_3QxDemo');
+  await shot('23-recent-payment');
+
+  /* A link instead of the telephone. */
+  await page.getByRole('button', { name: /^ORDER-20431/ }).click();
+  await page.getByLabel('Amount').fill('12.50');
+  await button('Payment link instead').click();
+  await see('https://buy.example/pay/4Gd82kQ');
+  await shot('24-link');
 
   /* With the keyboard alone. */
-  await page.getByRole('button', { name: /ORDER-20431/ }).focus();
+  await page.getByRole('button', { name: /^ORDER-20431/ }).focus();
   await page.keyboard.press('Enter');
   await page.getByLabel('Amount').waitFor();
+  await page.getByLabel('Amount').fill('');
   await page.keyboard.type('250');
   await page.keyboard.press('Enter');
   await see('Tones do not reach you');
@@ -214,7 +246,7 @@ async function main() {
 
   /* A page that is loaded again keeps its token, and shows the state as it is. */
   await fixture.say('call 1 ORDER-20417 2001');
-  await page.getByRole('button', { name: /ORDER-20417/ }).click();
+  await page.getByRole('button', { name: /^ORDER-20417/ }).click();
   await page.getByLabel('Amount').fill('7');
   await page.getByLabel('Currency').selectOption('JPY');
   await page.keyboard.press('Tab');
@@ -222,7 +254,7 @@ async function main() {
   await see('JPY 7');
   await fixture.say('brand visa', 'type number 5 16');
   await page.reload();
-  await page.getByRole('button', { name: /ORDER-20417/ }).click();
+  await page.getByRole('button', { name: /^ORDER-20417/ }).click();
   await see('5 of 16 keys');
 
   /* The desk itself is killed: the page says so, and finds everything again. */
@@ -234,7 +266,7 @@ async function main() {
   await fixture.say('call 1 ORDER-20417 2001', 'call 2 ORDER-20431 2002', 'type number 8 16');
   await see('8 of 16 keys');
   await see('Back again. Connected.');
-  await page.getByRole('button', { name: /ORDER-20431/ }).waitFor();
+  await page.getByRole('button', { name: /^ORDER-20431/ }).waitFor();
 
   /* How it looks elsewhere. */
   await page.emulateMedia({ colorScheme: 'dark' });
