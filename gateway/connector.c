@@ -3,9 +3,11 @@
 #include "base/log.h"
 #include "gateway/adyen.h"
 #include "gateway/braintree.h"
+#include "gateway/cybersource.h"
 #include "gateway/money.h"
 #include "gateway/paypal.h"
 #include "gateway/stripe.h"
+#include "gateway/worldpay.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -15,8 +17,9 @@
 #define DIGIT_RUN_MAX      11 /* one less than the shortest card number in use */
 #define RETRY_AFTER_MAX_MS 3600000
 
-static const struct connector *const connectors[] = {&stripe_connector, &paypal_connector,
-                                                     &braintree_connector, &adyen_connector};
+static const struct connector *const connectors[] = {&stripe_connector,      &paypal_connector,
+                                                     &braintree_connector,   &adyen_connector,
+                                                     &cybersource_connector, &worldpay_connector};
 
 static const struct {
     const char *host; /* one that begins with '-' or '.' is the end of a longer name */
@@ -29,6 +32,13 @@ static const struct {
     {"payments.braintree-api.com", &braintree_connector, true},
     {"payments.sandbox.braintree-api.com", &braintree_connector, false},
     {"checkout-test.adyen.com", &adyen_connector, false},
+    {"api.cybersource.com", &cybersource_connector, true},
+    {"api.in.cybersource.com", &cybersource_connector, true},
+    {"api.sa.cybersource.com", &cybersource_connector, true},
+    {"apitest.cybersource.com", &cybersource_connector, false},
+    {"apitest.sa.cybersource.com", &cybersource_connector, false},
+    {"access.worldpay.com", &worldpay_connector, true},
+    {"try.access.worldpay.com", &worldpay_connector, false},
     {"-checkout-live.adyenpayments.com", &adyen_connector, true}, /* each account has its own prefix */
 };
 
