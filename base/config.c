@@ -170,6 +170,15 @@ static enum err read_url(struct reader *reader, yaml_node_t *node, void *target,
     return err;
 }
 
+/* Plain http, for what cannot be otherwise. */
+static enum err read_plain_url(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
+{
+    enum err err = read_text(reader, node, target, key, LIMIT_PATH_BYTES, "an http:// address");
+    if (!err && strncmp(target, "http://", 7) != 0)
+        return complain(reader, line_of(node), "%s: expected an http:// address", key->name);
+    return err;
+}
+
 static bool parse_port(const char *text, uint16_t *port)
 {
     char *end;
@@ -261,6 +270,8 @@ CHOICE_READER(read_on_open, enum config_on_open, {"fallback", CONFIG_ON_OPEN_FAL
 CHOICE_READER(read_webhook_vendor, enum config_webhook_vendor, {"stripe", CONFIG_WEBHOOK_STRIPE},
               {"braintree", CONFIG_WEBHOOK_BRAINTREE}, {"paypal", CONFIG_WEBHOOK_PAYPAL},
               {"adyen", CONFIG_WEBHOOK_ADYEN}, {"worldpay", CONFIG_WEBHOOK_WORLDPAY})
+CHOICE_READER(read_aws_credentials, enum config_aws_credentials, {"static", CONFIG_AWS_STATIC},
+              {"container", CONFIG_AWS_CONTAINER}, {"instance", CONFIG_AWS_INSTANCE})
 /* The numbers are those of enum card_brand (capture/capture_msg.h); a test there holds the two together. */
 CHOICE_READER(read_brand, uint32_t, {"visa", 1}, {"mastercard", 2}, {"amex", 3}, {"discover", 4}, {"jcb", 5},
               {"diners", 6}, {"unionpay", 7}, {"maestro", 8})
@@ -345,7 +356,7 @@ static const struct key *find_key(const struct key *keys, const char *name)
     return NULL;
 }
 
-#define KEYS_MAX 32
+#define KEYS_MAX 40
 
 static enum err read_mapping(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
 {
@@ -601,6 +612,10 @@ static const struct key gateway_keys[] = {
     {.name = "url", .read = read_url, .offset = OF(url), .is_required = true},
     {.name = "api_key_file", .read = read_path, .offset = OF(api_key_path), .is_required = true},
     {.name = "ca_file", .read = read_path, .offset = OF(ca_path)},
+    {.name = "client_certificate", .read = read_path, .offset = OF(certificate_path)},
+    {.name = "client_key", .read = read_path, .offset = OF(certificate_key_path)},
+    {.name = "proxy", .read = read_plain_url, .offset = OF(proxy)},
+    NUMBER("key_max_age_s", OF(key_max_age_s), 0, 86400),
     {.name = "connector", .read = read_name, .offset = OF(connector)},
     {.name = "mapping", .read = read_path, .offset = OF(mapping)},
     {.name = "region", .read = read_name, .offset = OF(region)},
@@ -616,6 +631,7 @@ static const struct key gateway_keys[] = {
     NUMBER("create_retries", OF(create_retries), 0, 5),
     NUMBER("retry_wait_ms", OF(retry_wait_ms), 10, 10000),
     NUMBER("retry_factor", OF(retry_factor), 1, 10),
+    NUMBER("slow_mark_ms", OF(slow_mark_ms), 0, LIMIT_GATEWAY_CEILING_MS),
     MAPPING("breaker", breaker_keys, false),
     {.name = NULL}};
 
@@ -626,6 +642,25 @@ static enum err read_gateway(struct reader *reader, yaml_node_t *node, void *tar
     return read_mapping(reader, node, target, &gateway);
 }
 
+static const struct key vault_store_keys[] = {
+    {.name = "url", .read = read_url, .offset = AT(secrets.vault.url), .is_required = true},
+    {.name = "token", .read = read_path, .offset = AT(secrets.vault.token), .is_required = true},
+    {.name = "namespace", .read = read_name, .offset = AT(secrets.vault.name_space)},
+    {.name = "ca_file", .read = read_path, .offset = AT(secrets.vault.ca_path)},
+    {.name = NULL}};
+static const struct key aws_store_keys[] = {
+    {.name = "region", .read = read_name, .offset = AT(secrets.aws.region), .is_required = true},
+    {.name = "url", .read = read_url, .offset = AT(secrets.aws.url)},
+    {.name = "ca_file", .read = read_path, .offset = AT(secrets.aws.ca_path)},
+    {.name = "credentials", .read = read_aws_credentials, .offset = AT(secrets.aws.credentials)},
+    {.name = "access_key_id", .read = read_path, .offset = AT(secrets.aws.key_id)},
+    {.name = "secret_access_key", .read = read_path, .offset = AT(secrets.aws.key_secret)},
+    {.name = "session_token", .read = read_path, .offset = AT(secrets.aws.session_token)},
+    {.name = "container_uri", .read = read_path, .offset = AT(secrets.aws.container)},
+    {.name = "metadata_url", .read = read_plain_url, .offset = AT(secrets.aws.metadata_url)},
+    {.name = NULL}};
+static const struct key secrets_keys[] = {
+    MAPPING("vault", vault_store_keys, false), MAPPING("aws", aws_store_keys, false), {.name = NULL}};
 static const struct key desk_keys[] = {
     {.name = "listen", .read = read_endpoint, .offset = AT(desk.listen), .is_required = true},
     {.name = "certificate", .read = read_path, .offset = AT(desk.certificate_path), .is_required = true},
@@ -644,6 +679,7 @@ static const struct key top_keys[] = {
     MAPPING("capture", capture_keys, false),
     {.name = "gateway", .read = read_gateway, .offset = AT(gateway), .is_required = true},
     {.name = "fallback_gateway", .read = read_gateway, .offset = AT(fallback)},
+    MAPPING("secrets", secrets_keys, false),
     MAPPING("desk", desk_keys, true),
     {.name = NULL}};
 
@@ -669,9 +705,38 @@ static void set_defaults(struct config *config)
         .create_retries = 1,
         .retry_wait_ms = 1000,
         .retry_factor = 2,
+        .slow_mark_ms = 3000,
         .breaker = {.slow_ms = 15000, .failures = 10, .open_s = 30},
     };
     config->fallback = config->gateway;
+}
+
+static enum err check_gateway(struct reader *reader, const struct config_gateway *gateway, const char *name)
+{
+    if (!gateway->certificate_path[0] != !gateway->certificate_key_path[0])
+        return complain(reader, 1, "%s: client_certificate and client_key go together", name);
+    return OK;
+}
+
+static enum err check_secrets(struct reader *reader, const struct config *config)
+{
+    const char *keys[] = {config->gateway.api_key_path, config->fallback.api_key_path};
+    const struct config_secrets *secrets = &config->secrets;
+    for (size_t i = 0; i < 2; i++) {
+        if (strncmp(keys[i], "vault:", 6) == 0 && !secrets->vault.url[0])
+            return complain(reader, 1, "api_key_file \"%.60s\" needs secrets: vault", keys[i]);
+        if (strncmp(keys[i], "aws:", 4) == 0 && !secrets->aws.region[0])
+            return complain(reader, 1, "api_key_file \"%.60s\" needs secrets: aws", keys[i]);
+    }
+    bool is_static = secrets->aws.credentials == CONFIG_AWS_STATIC;
+    if (secrets->aws.region[0] && is_static && (!secrets->aws.key_id[0] || !secrets->aws.key_secret[0]))
+        return complain(reader, 1,
+                        "secrets: aws: credentials static need access_key_id and secret_access_key");
+    if (secrets->aws.credentials == CONFIG_AWS_CONTAINER && !secrets->aws.container[0])
+        return complain(reader, 1, "secrets: aws: credentials container need container_uri");
+    if (secrets->aws.metadata_url[0] && !config->gateway.sandbox)
+        return complain(reader, 1, "secrets: aws: metadata_url is for tests and needs gateway sandbox: true");
+    return OK;
 }
 
 /* What no single key can tell. */
@@ -679,6 +744,13 @@ static enum err check_whole(struct reader *reader, const struct config *config)
 {
     if (config->media.masking_off && !config->gateway.sandbox)
         return complain(reader, 1, "media: masking_off is for leak checks and needs gateway sandbox: true");
+    enum err err = check_gateway(reader, &config->gateway, "gateway");
+    if (!err)
+        err = check_gateway(reader, &config->fallback, "fallback_gateway");
+    if (!err)
+        err = check_secrets(reader, config);
+    if (err)
+        return err;
     if (config->fallback.url[0] && config->fallback.sandbox != config->gateway.sandbox)
         return complain(reader, 1, "fallback_gateway: sandbox must be what gateway: sandbox is");
     unsigned ports = (unsigned)config->media.port_last - config->media.port_first + 1;
@@ -690,7 +762,10 @@ static enum err check_whole(struct reader *reader, const struct config *config)
 
 const char *config_gateway_secret(const struct config *config, size_t index)
 {
-    const char *const references[] = {config->gateway.api_key_path, config->fallback.api_key_path};
+    const char *const references[] = {config->gateway.api_key_path,   config->fallback.api_key_path,
+                                      config->secrets.vault.token,    config->secrets.aws.key_id,
+                                      config->secrets.aws.key_secret, config->secrets.aws.session_token,
+                                      config->secrets.aws.container};
     return index < sizeof(references) / sizeof(references[0]) ? references[index] : NULL;
 }
 

@@ -52,21 +52,51 @@ struct config_gateway {
     char region[LIMIT_NAME_BYTES];    /* what requests are signed for, where they are */
     char service[LIMIT_NAME_BYTES];
     char merchant[LIMIT_NAME_BYTES]; /* the merchant's account at the gateway, where it wants one */
-    bool sandbox;                    /* allows a loopback gateway; refuses live keys */
-    bool is_off;                     /* enabled: false; no payment begins, what has begun ends */
-    enum config_on_open on_open;     /* of the first gateway */
-    unsigned create_timeout_ms;      /* requirement C1: 5000 */
-    unsigned charge_timeout_ms;      /* requirement C1: 30000 */
-    unsigned ceiling_ms;             /* a step with everything in it; requirement C1: 60000 */
-    unsigned retries;                /* requirement C2: 2 */
-    unsigned create_retries;         /* requirement C2: 1 */
+    unsigned
+        key_max_age_s; /* the key is read again when it is so old; 0: only when a store's key is refused */
+    char proxy[LIMIT_PATH_BYTES];            /* http://HOST:PORT; empty: none */
+    char certificate_path[LIMIT_PATH_BYTES]; /* our own, for a gateway that asks for one; with its key */
+    char certificate_key_path[LIMIT_PATH_BYTES];
+    bool sandbox;                /* allows a loopback gateway; refuses live keys */
+    bool is_off;                 /* enabled: false; no payment begins, what has begun ends */
+    enum config_on_open on_open; /* of the first gateway */
+    unsigned create_timeout_ms;  /* requirement C1: 5000 */
+    unsigned charge_timeout_ms;  /* requirement C1: 30000 */
+    unsigned ceiling_ms;         /* a step with everything in it; requirement C1: 60000 */
+    unsigned retries;            /* requirement C2: 2 */
+    unsigned create_retries;     /* requirement C2: 1 */
     unsigned retry_wait_ms;
     unsigned retry_factor; /* requirement C2: 2; 1 is always the same wait */
+    unsigned slow_mark_ms; /* requirement S3-22: a step that takes longer is told as slow; 0: never */
     struct {
         unsigned slow_ms;  /* three exchanges in a row that took longer on average open it; 0: no breaker */
         unsigned failures; /* or so many unanswered in a row; 0: not counted */
         unsigned open_s;
     } breaker;
+};
+
+enum config_aws_credentials { CONFIG_AWS_STATIC, CONFIG_AWS_CONTAINER, CONFIG_AWS_INSTANCE };
+
+/* Secret stores, for references that begin with vault: or aws:. What they need themselves are references of the other
+ * kinds. */
+struct config_secrets {
+    struct {
+        char url[LIMIT_PATH_BYTES]; /* empty: there is none */
+        char token[LIMIT_PATH_BYTES];
+        char name_space[LIMIT_NAME_BYTES];
+        char ca_path[LIMIT_PATH_BYTES];
+    } vault;
+    struct {
+        char region[LIMIT_NAME_BYTES]; /* empty: there is none */
+        char url[LIMIT_PATH_BYTES];    /* empty: Amazon's for the region */
+        char ca_path[LIMIT_PATH_BYTES];
+        enum config_aws_credentials credentials;
+        char key_id[LIMIT_PATH_BYTES]; /* STATIC */
+        char key_secret[LIMIT_PATH_BYTES];
+        char session_token[LIMIT_PATH_BYTES];
+        char container[LIMIT_PATH_BYTES];    /* CONTAINER: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI's value */
+        char metadata_url[LIMIT_PATH_BYTES]; /* sandbox only: where the machine's credentials are asked for */
+    } aws;
 };
 
 struct config_api_token {
@@ -133,6 +163,7 @@ struct config {
     } capture;
     struct config_gateway gateway;
     struct config_gateway fallback; /* url empty: there is none */
+    struct config_secrets secrets;
     struct {
         struct sockaddr_in listen;
         char certificate_path[LIMIT_PATH_BYTES];

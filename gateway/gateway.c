@@ -26,11 +26,74 @@ static bool take_host(struct gateway *gateway)
     return true;
 }
 
+/* --- keys --- */
+
+bool gateway_key_is_allowed(const struct connector *connector, bool is_sandbox, const struct secret *key)
+{
+    if (!is_sandbox || !connector->key_is_live(secret_bytes(key), secret_length(key)))
+        return true;
+    log_event(LOG_ERROR, "a live key with gateway.sandbox: use a test key or switch sandbox off");
+    return false;
+}
+
+static bool is_allowed_h(void *owner, const struct secret *key)
+{
+    const struct gateway *gateway = owner;
+    return gateway_key_is_allowed(gateway->settings.connector, gateway->settings.is_sandbox, key);
+}
+
+static void key_ended_h(void *owner, enum err err)
+{
+    struct gateway *gateway = owner;
+    if (!err)
+        secret_wipe(gateway->access); /* it was bought with the other key */
+    gateway->key_h(gateway->key_owner, gateway, !err);
+}
+
+static enum err open_keys(struct gateway *gateway, struct event_base *base)
+{
+    struct step_settings *settings = &gateway->settings;
+    const struct key_ring_settings ring = {.reference = settings->key_reference,
+                                           .max_age_s = settings->key_max_age_s,
+                                           .store = settings->key_store,
+                                           .is_allowed_h = is_allowed_h,
+                                           .ended_h = key_ended_h,
+                                           .owner = gateway};
+    struct secret *key = settings->key;
+    settings->key = NULL;
+    return key_ring_new(&gateway->keys, base, key, &ring);
+}
+
+const struct secret *gateway_key(const struct gateway *gateway, bool wants_previous)
+{
+    const struct secret *previous = wants_previous ? key_ring_previous(gateway->keys) : NULL;
+    return previous ? previous : key_ring_current(gateway->keys);
+}
+
+const struct secret *gateway_proof(const struct gateway *gateway, bool wants_previous)
+{
+    return gateway->settings.connector->build_login ? gateway->access : gateway_key(gateway, wants_previous);
+}
+
+/* --- the whole --- */
+
+static enum err open_client(struct gateway *gateway, struct event_base *base)
+{
+    const struct step_settings *settings = &gateway->settings;
+    const struct http_client_settings client = {.ca_path = settings->ca_path,
+                                                .certificate_path = settings->certificate_path,
+                                                .key_path = settings->certificate_key_path,
+                                                .proxy = settings->proxy};
+    return http_client_open(&gateway->client, base, &client);
+}
+
 enum err gateway_open(struct gateway *gateway, uint8_t index, struct event_base *base,
-                      const struct step_settings *settings)
+                      const struct step_settings *settings, gateway_key_h *key_h, void *owner)
 {
     memset(gateway, 0, sizeof(*gateway));
     gateway->settings = *settings;
+    gateway->key_h = key_h;
+    gateway->key_owner = owner;
     gateway->index = index;
     breaker_init(&gateway->breaker, &settings->breaker);
     if (settings->ceiling_ms == 0 || settings->ceiling_ms > LIMIT_GATEWAY_CEILING_MS)
@@ -41,9 +104,11 @@ enum err gateway_open(struct gateway *gateway, uint8_t index, struct event_base 
         gateway->settings.create_retries = settings->retries;
     enum err err = settings->connector && take_host(gateway) ? OK : ERR_RANGE;
     if (!err)
-        err = http_client_new(&gateway->client, base, settings->ca_path);
+        err = open_client(gateway, base);
     if (!err)
         err = secret_new(&gateway->access, CONNECTOR_KEY_BYTES);
+    if (!err)
+        err = open_keys(gateway, base);
     if (err)
         gateway_close(gateway);
     return err;
@@ -51,6 +116,8 @@ enum err gateway_open(struct gateway *gateway, uint8_t index, struct event_base 
 
 void gateway_close(struct gateway *gateway)
 {
+    key_ring_free(gateway->keys);
+    gateway->keys = NULL;
     http_client_free(gateway->client);
     secret_free(gateway->settings.key);
     secret_free(gateway->access);
@@ -78,11 +145,6 @@ bool gateway_keep_access(struct gateway *gateway, const struct connector_access 
     secret_set_length(gateway->access, length);
     gateway->access_until = mono_add_ms(mono_now(), (int64_t)(access->valid_s - ACCESS_SPARE_S) * 1000);
     return true;
-}
-
-const struct secret *gateway_proof(const struct gateway *gateway)
-{
-    return gateway->settings.connector->build_login ? gateway->access : gateway->settings.key;
 }
 
 /* --- health --- */

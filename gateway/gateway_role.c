@@ -1,5 +1,6 @@
 /* The gateway role: the only process that talks to a payment gateway, and the only one beside the vault that ever
  * holds a card, for one request. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/role.h"
 #include "base/secret_source.h"
@@ -7,6 +8,7 @@
 #include "gateway/desk_link.h"
 #include "gateway/endpoint.h"
 #include "gateway/generic.h"
+#include "gateway/key_store.h"
 #include "gateway/vault_link.h"
 #include "gateway/wipe_heap.h"
 
@@ -18,6 +20,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -25,6 +28,7 @@
 #include <unistd.h>
 
 #define BEAT_MS 100
+#define KEYS_MS 8000 /* for a store to give the keys; the supervisor waits 10 s for READY */
 
 /* What pthread_create() asks clone(2) for. */
 #define THREAD_FLAGS                                                                                         \
@@ -34,11 +38,15 @@
 struct gateway_role {
     struct role_context *context;
     struct event_base *base;
+    struct key_store *store; /* NULL: none is configured */
     struct vault_link link;
     struct desk_link desk;
     struct event *control_readable;
     struct event *beat;
+    struct mono_time started_at;
+    bool is_ready;
     bool is_stopping;
+    bool has_failed;
 };
 
 /* --- the supervisor's side --- */
@@ -88,12 +96,36 @@ static void control_ready(evutil_socket_t fd, short what, void *owner)
         stop(role);
 }
 
+static void fail(struct gateway_role *role, const char *why)
+{
+    log_event(LOG_ERROR, "the gateway cannot start", LOG_CONSTANT("why", why));
+    role->has_failed = true;
+    stop(role);
+}
+
+/* A role that has no key can do nothing: it is not ready before a store gave it. */
+static void become_ready(struct gateway_role *role)
+{
+    if (!steps_have_keys(role->link.steps)) {
+        steps_read_keys(role->link.steps);
+        if (mono_elapsed_ms(role->started_at, mono_now()) > KEYS_MS)
+            fail(role, "no key from its store");
+        return;
+    }
+    role->is_ready = true;
+    if (role_ready(role->context) != OK)
+        fail(role, "the supervisor is gone");
+}
+
 static void beat(evutil_socket_t fd, short what, void *owner)
 {
     struct gateway_role *role = owner;
     (void)fd;
     (void)what;
-    role_beat(role->context);
+    if (!role->is_ready)
+        become_ready(role);
+    else
+        role_beat(role->context);
     if (role->context->is_draining && steps_count(role->link.steps) == 0)
         role_idle(role->context);
 }
@@ -108,13 +140,11 @@ static bool is_loopback_url(const char *url)
            (strncmp(host, "localhost", 9) == 0 && strchr(":/", host[9]));
 }
 
-/* A live key never meets the sandbox, and a loopback gateway is the sandbox (requirement S4-09). */
-static enum err check_key(const struct config_gateway *config, const struct step_settings *settings)
+/* A loopback gateway is the sandbox, and the sandbox meets no host that moves real money (requirement S4-09). */
+static enum err check_url(const struct config_gateway *config)
 {
-    bool is_live =
-        settings->connector->key_is_live(secret_bytes(settings->key), secret_length(settings->key));
-    if (config->sandbox && (is_live || connector_url_is_live(config->url))) {
-        log_event(LOG_ERROR, "a live key or host with gateway.sandbox: use test ones or switch sandbox off");
+    if (config->sandbox && connector_url_is_live(config->url)) {
+        log_event(LOG_ERROR, "a live host with gateway.sandbox: use a test one or switch sandbox off");
         return ERR_REFUSED;
     }
     if (!config->sandbox && is_loopback_url(config->url)) {
@@ -144,6 +174,13 @@ static void fill_settings(const struct config_gateway *config, struct step_setti
     settings->retry_factor = config->retry_factor;
     settings->breaker = (struct breaker_policy){config->breaker.slow_ms, config->breaker.failures,
                                                 config->breaker.open_s * 1000};
+    snprintf(settings->certificate_path, sizeof(settings->certificate_path), "%s", config->certificate_path);
+    snprintf(settings->certificate_key_path, sizeof(settings->certificate_key_path), "%s",
+             config->certificate_key_path);
+    snprintf(settings->proxy, sizeof(settings->proxy), "%s", config->proxy);
+    snprintf(settings->key_reference, sizeof(settings->key_reference), "%s", config->api_key_path);
+    settings->key_max_age_s = config->key_max_age_s;
+    settings->is_sandbox = config->sandbox;
     settings->on_open = (enum gateway_on_open)config->on_open;
     settings->is_off = config->is_off;
 }
@@ -166,6 +203,21 @@ static enum err open_mapping(const struct config_gateway *config, struct step_se
     return OK;
 }
 
+/* *secret is the caller's, also on error; NULL where there is no reference. */
+static enum err read_secret(const char *what, const char *reference, size_t capacity, struct secret **secret)
+{
+    if (!reference[0])
+        return OK;
+    enum err err = secret_new(secret, capacity);
+    if (!err)
+        err = secret_source_read(reference, *secret);
+    if (err)
+        log_event(LOG_ERROR,
+                  "a secret cannot be read: there must be what it refers to, and nothing else in it",
+                  LOG_CONSTANT("of", what), LOG_TEXT("reference", reference), LOG_ERR("why", err));
+    return err;
+}
+
 static enum err make_settings(const struct config_gateway *config, struct step_settings *settings)
 {
     fill_settings(config, settings);
@@ -178,15 +230,13 @@ static enum err make_settings(const struct config_gateway *config, struct step_s
         log_event(LOG_ERROR, "no such gateway.connector", LOG_TEXT("name", config->connector));
         return ERR_NOT_FOUND;
     }
-    err = secret_new(&settings->key, CONNECTOR_KEY_BYTES);
-    if (!err)
-        err = secret_source_read(config->api_key_path, settings->key);
-    if (err) {
-        log_event(LOG_ERROR, "cannot read gateway.api_key_file: it must hold the key and nothing else",
-                  LOG_TEXT("reference", config->api_key_path), LOG_ERR("why", err));
+    err = check_url(config);
+    if (err || key_store_has(config->api_key_path)) /* a store is asked from behind the wall */
         return err;
-    }
-    return check_key(config, settings);
+    err = read_secret("gateway.api_key_file", config->api_key_path, CONNECTOR_KEY_BYTES, &settings->key);
+    if (!err && !gateway_key_is_allowed(settings->connector, config->sandbox, settings->key))
+        err = ERR_REFUSED;
+    return err;
 }
 
 /* The first and, where there is one, its fallback. On error no key and no mapping is left. */
@@ -203,6 +253,65 @@ static enum err make_all_settings(const struct config *config, struct step_setti
     return err;
 }
 
+/* --- stores --- */
+
+/* "ID:SECRET[:TOKEN]" out of its parts. */
+static enum err read_aws_key(const struct config *config, struct secret **key)
+{
+    const char *const references[] = {config->secrets.aws.key_id, config->secrets.aws.key_secret,
+                                      config->secrets.aws.session_token};
+    size_t length = 0, capacity;
+    enum err err = secret_new(key, SECRET_CAPACITY_MAX - 64);
+    for (size_t i = 0; i < 3 && references[i][0] && !err; i++) {
+        struct secret *part = NULL;
+        uint8_t *bytes = secret_buffer(*key, &capacity);
+        err = read_secret("secrets.aws", references[i], 2048, &part);
+        if (!err && length + 1 + secret_length(part) > capacity)
+            err = ERR_LENGTH;
+        if (!err && i > 0)
+            bytes[length++] = ':';
+        if (!err) {
+            memcpy(bytes + length, secret_bytes(part), secret_length(part));
+            length += secret_length(part);
+            secret_set_length(*key, length);
+        }
+        secret_free(part);
+    }
+    return err;
+}
+
+/* *store stays NULL where none is configured. */
+static enum err open_store(struct gateway_role *role, const struct config *config)
+{
+    const struct config_secrets *secrets = &config->secrets;
+    struct key_store_settings settings = {.aws_credentials =
+                                              (enum key_store_credentials)secrets->aws.credentials};
+    if (!secrets->vault.url[0] && !secrets->aws.region[0])
+        return OK;
+    snprintf(settings.vault_url, sizeof(settings.vault_url), "%s", secrets->vault.url);
+    snprintf(settings.vault_namespace, sizeof(settings.vault_namespace), "%s", secrets->vault.name_space);
+    snprintf(settings.vault_ca_path, sizeof(settings.vault_ca_path), "%s", secrets->vault.ca_path);
+    snprintf(settings.aws_region, sizeof(settings.aws_region), "%s", secrets->aws.region);
+    snprintf(settings.aws_url, sizeof(settings.aws_url), "%s", secrets->aws.url);
+    snprintf(settings.aws_ca_path, sizeof(settings.aws_ca_path), "%s", secrets->aws.ca_path);
+    snprintf(settings.metadata_url, sizeof(settings.metadata_url), "%s", secrets->aws.metadata_url);
+    enum err err =
+        read_secret("secrets.vault.token", secrets->vault.token, CONNECTOR_KEY_BYTES, &settings.vault_token);
+    if (!err && secrets->aws.region[0] && secrets->aws.credentials == CONFIG_AWS_STATIC)
+        err = read_aws_key(config, &settings.aws_key);
+    if (!err)
+        err = read_secret("secrets.aws.container_uri", secrets->aws.container, LIMIT_PATH_BYTES,
+                          &settings.aws_relative);
+    if (!err)
+        return key_store_new(&role->store, role->base, &settings);
+    secret_free(settings.vault_token);
+    secret_free(settings.aws_key);
+    secret_free(settings.aws_relative);
+    return err;
+}
+
+/* --- the wall --- */
+
 /* What loads code or configuration on first use does so now: names are looked up in files and DNS only, which is
  * built into the C library, so that no module is ever mapped behind the wall. */
 static void warm_up(void)
@@ -217,8 +326,28 @@ static void warm_up(void)
     SSL_CTX_free(context);
 }
 
+/* The folder of a key file that is read again: a file that is replaced is another file. Empty: none. */
+static const char *key_folder(const struct config_gateway *config, char *folder)
+{
+    const char *path = config->api_key_path;
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    folder[0] = '\0';
+    if (config->key_max_age_s == 0 || strncmp(path, "env:", 4) == 0 || key_store_has(path))
+        return folder;
+    if (strncmp(path, "credential:", 11) == 0) {
+        snprintf(folder, LIMIT_PATH_BYTES, "%s", credentials ? credentials : "");
+        return folder;
+    }
+    if (strncmp(path, "file:", 5) == 0)
+        path += 5;
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, LIMIT_PATH_BYTES, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+    return folder;
+}
+
 static enum err raise_wall(const struct config *config)
 {
+    char folders[LIMIT_GATEWAYS][LIMIT_PATH_BYTES];
     static const struct wall_rule rules[] = {
         {SCMP_SYS(socket), 0, AF_INET},       {SCMP_SYS(socket), 0, AF_INET6},
         {SCMP_SYS(socket), 0, AF_NETLINK},  /* getaddrinfo asks which addresses we have */
@@ -248,6 +377,8 @@ static enum err raise_wall(const struct config *config)
         {"/etc/services", WALL_READ},
         {"/sys/devices/system/cpu", WALL_READ},
         {"/dev/urandom", WALL_READ},
+        {key_folder(&config->gateway, folders[0]), WALL_READ},
+        {key_folder(&config->fallback, folders[1]), WALL_READ},
     };
     const struct wall_plan plan = {rules, sizeof(rules) / sizeof(rules[0]), paths,
                                    sizeof(paths) / sizeof(paths[0]), config->user};
@@ -256,16 +387,19 @@ static enum err raise_wall(const struct config *config)
 
 /* --- the loop --- */
 
-static enum err open_loop(struct gateway_role *role, const struct step_settings *settings, size_t count)
+static enum err open_loop(struct gateway_role *role, struct step_settings *settings, size_t count)
 {
     struct timeval every = {0, BEAT_MS * 1000};
     role->base = event_base_new();
-    if (!role->base) {
+    enum err err = role->base ? open_store(role, role->context->config) : ERR_MEMORY;
+    if (err) {
         for (size_t i = 0; i < count; i++)
             secret_free(settings[i].key);
-        return ERR_MEMORY;
+        return err;
     }
-    enum err err = vault_link_init(&role->link, role->base, settings, count);
+    for (size_t i = 0; i < count; i++)
+        settings[i].key_store = role->store;
+    err = vault_link_init(&role->link, role->base, settings, count);
     if (err)
         return err;
     desk_link_init(&role->desk, role->base, role->link.steps);
@@ -293,6 +427,7 @@ static void close_loop(struct gateway_role *role)
     if (role->desk.base)
         desk_link_close(&role->desk);
     vault_link_free(&role->link);
+    key_store_free(role->store);
     if (role->control_readable)
         event_free(role->control_readable);
     if (role->beat)
@@ -319,8 +454,6 @@ int gateway_role_run(struct role_context *context)
     err = open_loop(&role, settings, count);
     if (!err)
         err = raise_wall(context->config);
-    if (!err)
-        err = role_ready(context);
     if (err) {
         log_event(LOG_ERROR, "the gateway cannot start", LOG_ERR("why", err));
     } else {
@@ -329,10 +462,12 @@ int gateway_role_run(struct role_context *context)
             endpoint_read(&endpoint, settings[i].url);
             endpoint_log(&endpoint, settings[i].connector->name);
         }
+        role.started_at = mono_now();
+        become_ready(&role);
         event_base_dispatch(role.base);
     }
     close_loop(&role);
     for (size_t i = 0; i < count; i++)
         mapping_free(settings[i].account.mapping);
-    return err && !role.is_stopping ? 1 : 0;
+    return (err && !role.is_stopping) || role.has_failed ? 1 : 0;
 }

@@ -10,7 +10,7 @@
 
 #define IDLE_CONNECTIONS_MAX 128L
 #define BODY_FIRST_BYTES     4096
-#define AUTHORITIES_BYTES    262144
+#define PEM_BYTES            262144
 #define HEADER_LINE_BYTES    2200 /* a request header line: an API key of 1024 bytes fits */
 
 struct http_client {
@@ -21,6 +21,10 @@ struct http_client {
     size_t in_flight;
     void *authorities; /* PEM; NULL: the system's */
     size_t authorities_length;
+    void *certificate; /* PEM, ours; NULL: none */
+    size_t certificate_length;
+    struct secret *key; /* PEM, of the certificate */
+    char proxy[LIMIT_PATH_BYTES];
 };
 
 /* One per exchange; answers live in it until the handler returned. */
@@ -38,7 +42,8 @@ struct http_exchange {
     bool wipe_body_when_sent;
     size_t request_read; /* bytes curl has taken */
     unsigned begun;      /* how often curl was about to send it */
-    void *upload_at;     /* where it put them */
+    bool is_question;
+    void *upload_at; /* where it put them */
     size_t upload_length;
     bool is_upload_wiped;
 
@@ -84,7 +89,8 @@ static int rewind_h(void *owner, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_FAIL;
 }
 
-/* The same for a request without a body, which curl would send again without asking anybody. */
+/* The connection stands and the request is next. A request without a body curl would send again without asking: a
+ * question may be, nothing else. */
 static int before_request_h(void *owner, char *peer, char *own, int peer_port, int own_port)
 {
     struct http_exchange *exchange = owner;
@@ -92,7 +98,7 @@ static int before_request_h(void *owner, char *peer, char *own, int peer_port, i
     (void)own;
     (void)peer_port;
     (void)own_port;
-    return exchange->begun++ > 0 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+    return exchange->begun++ > 0 && !exchange->is_question ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 static void wipe_upload(struct http_exchange *exchange)
@@ -237,11 +243,9 @@ static void finish(struct http_exchange *exchange, CURLcode code)
 {
     struct http_answer answer = {.result = result_of(exchange, code), .headers = exchange->headers};
     long status = 0;
-    long request_bytes = 0;
     curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
     answer.status = status > 0 ? (unsigned)status : 0;
-    answer.is_sent = request_bytes > 0;
+    answer.is_sent = exchange->begun > 0;
     answer.body = exchange->body;
     answer.body_length = exchange->body_length;
     answer.ms = (double)(mono_now().ns - exchange->started_at.ns) / (double)NS_PER_MS;
@@ -315,29 +319,66 @@ static int socket_wanted_h(CURL *easy, curl_socket_t socket, int what, void *own
     return 0;
 }
 
-/* Read once, so that the role needs neither the path nor the right to it behind its wall. */
-static enum err read_authorities(struct http_client *client, const char *path)
+/* Read once, so that the role needs neither the path nor the right to it behind its wall. *bytes is the caller's. */
+static enum err read_pem(const char *path, void **bytes, size_t *length)
 {
     FILE *file = fopen(path, "rbe");
-    client->authorities = wipe_heap_malloc(AUTHORITIES_BYTES);
-    if (file && client->authorities)
-        client->authorities_length = fread(client->authorities, 1, AUTHORITIES_BYTES, file);
+    *bytes = wipe_heap_malloc(PEM_BYTES);
+    *length = file && *bytes ? fread(*bytes, 1, PEM_BYTES, file) : 0;
     bool is_whole = file && feof(file);
     if (file)
         fclose(file);
-    return is_whole && client->authorities_length > 0 ? OK : ERR_SYSTEM;
+    return is_whole && *length > 0 ? OK : ERR_SYSTEM;
+}
+
+static enum err read_key(const char *path, struct secret **key)
+{
+    void *bytes = NULL;
+    size_t length = 0, capacity = 0;
+    enum err err = read_pem(path, &bytes, &length);
+    if (!err && length > SECRET_CAPACITY_MAX)
+        err = ERR_LENGTH;
+    if (!err)
+        err = secret_new(key, SECRET_CAPACITY_MAX);
+    if (!err) {
+        memcpy(secret_buffer(*key, &capacity), bytes, length);
+        secret_set_length(*key, length);
+    }
+    wipe_heap_free(bytes);
+    return err;
+}
+
+static enum err read_files(struct http_client *client, const struct http_client_settings *settings)
+{
+    enum err err = OK;
+    if (settings->ca_path && settings->ca_path[0])
+        err = read_pem(settings->ca_path, &client->authorities, &client->authorities_length);
+    bool has_certificate = settings->certificate_path && settings->certificate_path[0];
+    if (!err && has_certificate)
+        err = read_pem(settings->certificate_path, &client->certificate, &client->certificate_length);
+    if (!err && has_certificate)
+        err = read_key(settings->key_path, &client->key);
+    return err;
 }
 
 enum err http_client_new(struct http_client **out, struct event_base *base, const char *ca_path)
+{
+    return http_client_open(out, base, &(struct http_client_settings){.ca_path = ca_path});
+}
+
+enum err http_client_open(struct http_client **out, struct event_base *base,
+                          const struct http_client_settings *settings)
 {
     struct http_client *client = wipe_heap_calloc(1, sizeof(*client));
     *out = NULL;
     if (!client)
         return ERR_MEMORY;
     client->base = base;
-    if (ca_path && ca_path[0] && read_authorities(client, ca_path) != OK) {
+    snprintf(client->proxy, sizeof(client->proxy), "%s", settings->proxy ? settings->proxy : "");
+    enum err err = read_files(client, settings);
+    if (err) {
         http_client_free(client);
-        return ERR_SYSTEM;
+        return err;
     }
     client->multi = curl_multi_init();
     client->timer = evtimer_new(base, timer_fired, client);
@@ -371,6 +412,8 @@ void http_client_free(struct http_client *client)
     if (client->timer)
         event_free(client->timer);
     wipe_heap_free(client->authorities);
+    wipe_heap_free(client->certificate);
+    secret_free(client->key);
     wipe_heap_free(client);
 }
 
@@ -410,7 +453,11 @@ static CURLcode set_guards(CURL *easy, const struct http_client *client)
     code |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
     code |= curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https");
     code |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    code |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    code |=
+        curl_easy_setopt(easy, CURLOPT_PROXY, client->proxy); /* empty: none, whatever the environment says */
+    code |= curl_easy_setopt(easy, CURLOPT_HEADEROPT,
+                             (long)CURLHEADER_SEPARATE); /* the proxy gets none of ours */
+    code |= curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     code |= curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     code |= curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     code |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -432,6 +479,13 @@ static CURLcode set_guards(CURL *easy, const struct http_client *client)
         code |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
         code |= curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &pem);
     }
+    if (client->certificate) {
+        struct curl_blob pem = {client->certificate, client->certificate_length, CURL_BLOB_NOCOPY};
+        struct curl_blob key = {(void *)(uintptr_t)secret_bytes(client->key), secret_length(client->key),
+                                CURL_BLOB_NOCOPY};
+        code |= curl_easy_setopt(easy, CURLOPT_SSLCERT_BLOB, &pem);
+        code |= curl_easy_setopt(easy, CURLOPT_SSLKEY_BLOB, &key);
+    }
     return code;
 }
 
@@ -450,12 +504,15 @@ static CURLcode set_request(struct http_exchange *exchange, const struct http_re
     code |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     code |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_h);
     code |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+    code |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_h);
+    code |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
+    exchange->is_question = is_get;
+    if (request->is_metadata)
+        code |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
     if (is_get) {
         code |= curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
         return code;
     }
-    code |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request_h);
-    code |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
     code |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
     if (strcmp(request->method, "POST") != 0)
         code |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
@@ -475,6 +532,18 @@ static CURLcode set_request(struct http_exchange *exchange, const struct http_re
     return code;
 }
 
+/* The machine's own services, which speak no TLS; loopback stands for them in tests and sandboxes. */
+static bool is_metadata_url(const char *url)
+{
+    static const char *const hosts[] = {"http://169.254.170.2", "http://169.254.169.254", "http://127.0.0.1"};
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        size_t length = strlen(hosts[i]);
+        if (strncmp(url, hosts[i], length) == 0 && (url[length] == ':' || url[length] == '/'))
+            return true;
+    }
+    return false;
+}
+
 enum err http_start(struct http_exchange **out, struct http_client *client,
                     const struct http_request *request, http_answer_h *answer_h, void *owner)
 {
@@ -482,7 +551,9 @@ enum err http_start(struct http_exchange **out, struct http_client *client,
         *out = NULL;
     if (client->in_flight >= LIMIT_GATEWAY_IN_FLIGHT)
         return ERR_FULL;
-    if (strncmp(request->url, "https://", 8) != 0 || strlen(request->url) >= HTTP_URL_BYTES)
+    bool is_allowed =
+        strncmp(request->url, "https://", 8) == 0 || (request->is_metadata && is_metadata_url(request->url));
+    if (!is_allowed || strlen(request->url) >= HTTP_URL_BYTES)
         return ERR_SYNTAX;
     struct http_exchange *exchange = wipe_heap_calloc(1, sizeof(*exchange));
     if (!exchange)

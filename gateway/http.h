@@ -1,7 +1,7 @@
 /* HTTPS client of the gateway role: libcurl's multi interface on a libevent loop.
  *
- * What it refuses, always: anything but https, TLS below 1.2, a certificate or host name that does not verify, a
- * redirect, a proxy from the environment, cookies, compressed bodies, an answer with more than HTTP_HEADER_BYTES of
+ * What it refuses, always: anything but https (but see is_metadata), TLS below 1.2, a certificate or host name that does
+ * not verify, a redirect, a proxy from the environment, cookies, compressed bodies, an answer with more than HTTP_HEADER_BYTES of
  * header or LIMIT_HTTP_REPLY_BYTES of body. HTTP/1.1 with keep-alive: a warm exchange costs one round trip.
  *
  * The request body is read out of the caller's memory once, straight into curl's upload buffer, and that buffer is
@@ -56,6 +56,7 @@ struct http_request {
     const char *headers; /* "Name: value\n" lines; copied into wiped memory */
     struct secret *body; /* the caller's, kept until the answer's handler is called; NULL or empty: none */
     bool wipe_body_when_sent; /* this is the last time it is needed */
+    bool is_metadata;         /* http:// to 169.254.170.2, 169.254.169.254 or 127.0.0.1, and nothing else */
     unsigned connect_timeout_ms;
     unsigned timeout_ms; /* the whole exchange, connecting included */
 };
@@ -65,6 +66,17 @@ struct http_exchange;
 
 /* ca_path: the only authorities that are trusted, read now; NULL or empty: the system's. ERR_MEMORY, ERR_SYSTEM. */
 MUST_USE enum err http_client_new(struct http_client **out, struct event_base *base, const char *ca_path);
+
+struct http_client_settings { /* NULL or empty: none */
+    const char *ca_path;
+    const char *certificate_path; /* PEM, shown to a peer that asks for one; with */
+    const char *key_path;         /* its key, PEM without a password */
+    const char *proxy;            /* "http://HOST:PORT": a tunnel, TLS goes through it to the peer */
+};
+
+/* The same with all there is to set. Every file is read now. ERR_LENGTH: the key is longer than a secret. */
+MUST_USE enum err http_client_open(struct http_client **out, struct event_base *base,
+                                   const struct http_client_settings *settings);
 
 /* Ends every exchange without calling its handler. NULL is accepted. */
 void http_client_free(struct http_client *client);

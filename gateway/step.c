@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CONNECTOR_LOGIN_BYTES 512
+#define ROLLS_MAX             3
 
 static void step_try(struct step *step);
 static bool step_next_round(struct step *step, const struct connector_verdict *verdict);
@@ -190,8 +191,7 @@ static void refuse_echo(const struct step *step, struct connector_verdict *verdi
     struct mono_time now = mono_now();
     bool is_echo = echo_guard_finds(guard, now, verdict->token) ||
                    echo_guard_finds(guard, now, verdict->order_ref) ||
-                   echo_guard_finds(guard, now, verdict->url) ||
-                   echo_guard_finds(guard, now, verdict->carry);
+                   echo_guard_finds(guard, now, verdict->url) || echo_guard_finds(guard, now, verdict->carry);
     if (!is_echo)
         return;
     log_event(LOG_ERROR, "the gateway sent a card number back: its answer is not used",
@@ -243,6 +243,43 @@ static void note_exchange(struct step *step, const struct http_answer *answer)
     step->report.transport = http_result_name(answer->result);
 }
 
+/* --- a key that is not known (any more, or yet) --- */
+
+/* A request that was refused for its key was certainly not carried out; the step goes on under another. False: there is
+ * none, or something before this may have been carried out. */
+static bool step_roll_key(struct step *step, const struct connector_verdict *verdict)
+{
+    struct key_ring *keys = step->gateway->keys;
+    if (step->is_doubtful || step->is_orphan || step->rolls >= ROLLS_MAX || !key_ring_may_roll(keys))
+        return false;
+    bool is_rolled = step->key_number != key_ring_number(keys); /* while the request was out */
+    bool may_go_back = !is_rolled && !step->wants_previous && key_ring_previous(keys);
+    bool is_reading = !is_rolled && key_ring_refresh(keys);
+    if (!is_rolled && !may_go_back && !is_reading)
+        return false;
+    step->rolls++;
+    step->report.tries--; /* the gateway was not asked for anything but who we are */
+    step->wants_previous = may_go_back;
+    if (is_rolled || may_go_back) {
+        step_try(step);
+        return true;
+    }
+    step->awaits_key = true;
+    step->refused = *verdict;
+    return true;
+}
+
+void step_key_read(struct step *step, bool is_another)
+{
+    if (!step->awaits_key)
+        return;
+    step->awaits_key = false;
+    if (is_another)
+        step_try(step);
+    else
+        step_finish(step, &step->refused);
+}
+
 /* The verdict is in. Another try, another round, or the end. */
 static void step_go_on(struct step *step, const struct connector_verdict *verdict)
 {
@@ -276,7 +313,10 @@ static void answered(void *owner, const struct http_answer *answer)
     judge(step, answer, &verdict);
     if (verdict.outcome != GATEWAY_UNAVAILABLE)
         forget_card(step);
-    step_go_on(step, &verdict);
+    bool is_refused =
+        answer->result == HTTP_ANSWERED && answer->status == 401 && verdict.again != CONNECTOR_LOGIN;
+    if (!is_refused || !step_roll_key(step, &verdict))
+        step_go_on(step, &verdict);
     wipe(&verdict, sizeof(verdict));
 }
 
@@ -329,6 +369,8 @@ static void logged_in(void *owner, const struct http_answer *answer)
     }
     connector_verdict_set(&verdict, is_down ? GATEWAY_UNAVAILABLE : GATEWAY_FAILED, ORDER_NONE,
                           is_down ? REASON_UNAVAILABLE : REASON_CONFIGURATION);
+    if (is_answered && answer->status == 401 && step_roll_key(step, &verdict))
+        return;
     if (!is_answered)
         verdict.reason = transport_rows[answer->result].reason;
     if (is_answered ? is_down : transport_rows[answer->result].may_repeat)
@@ -338,16 +380,16 @@ static void logged_in(void *owner, const struct http_answer *answer)
 
 static bool step_login(struct step *step, unsigned timeout_ms)
 {
-    const struct step_settings *settings = &step->gateway->settings;
     if (!step->login.body && secret_new(&step->login.body, CONNECTOR_LOGIN_BYTES) != OK)
         return false;
     struct secret *body = step->login.body;
     secret_wipe(body);
     wipe(&step->login, sizeof(step->login));
     step->login.body = body;
-    const struct connector *connector = settings->connector;
+    const struct connector *connector = step->gateway->settings.connector;
+    const struct secret *key = gateway_key(step->gateway, step->wants_previous);
     if (!connector->build_login ||
-        connector->build_login(secret_bytes(settings->key), secret_length(settings->key), &step->login) != OK)
+        connector->build_login(secret_bytes(key), secret_length(key), &step->login) != OK)
         return false;
     return step_send(step, &step->login, timeout_ms, false, logged_in);
 }
@@ -357,7 +399,7 @@ static bool step_login(struct step *step, unsigned timeout_ms)
 static enum err authorise(struct step *step)
 {
     const struct step_settings *settings = &step->gateway->settings;
-    const struct secret *key = gateway_proof(step->gateway);
+    const struct secret *key = gateway_proof(step->gateway, step->wants_previous);
     struct connector_request *request = &step->request;
     wipe(request->headers + step->plain_header_length, sizeof(request->headers) - step->plain_header_length);
     request->header_length = step->plain_header_length;
@@ -370,9 +412,10 @@ static void step_try(struct step *step)
 {
     struct connector_verdict verdict;
     unsigned timeout_ms = retry_timeout_ms(&step->policy, own_timeout_ms(step), elapsed_ms(step));
-    bool is_last =
-        step->report.tries >= step->policy.retries && !step->gateway->settings.connector->build_login;
+    bool is_last = step->report.tries >= step->policy.retries &&
+                   !step->gateway->settings.connector->build_login && !key_ring_may_roll(step->gateway->keys);
     step->report.tries++;
+    step->key_number = key_ring_number(step->gateway->keys);
     connector_verdict_set(&verdict, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
     if (gateway_needs_login(step->gateway)) {
         if (!step_login(step, timeout_ms))
@@ -462,6 +505,8 @@ static bool step_fall_back(struct step *step, const struct connector_verdict *ve
     step->gateway = fallback;
     step->is_guarded = true;
     step->is_logged_in_again = false;
+    step->wants_previous = false;
+    step->rolls = 0;
     step->is_doubtful = false;
     step->what.round = 0;
     wipe(step->what.carry, sizeof(step->what.carry));

@@ -79,6 +79,12 @@ void steps_orphan(struct steps *steps);
 
 size_t steps_count(const struct steps *steps);
 
+/* False: a key is still to be read out of a store; payments at that gateway are refused until then. */
+bool steps_have_keys(const struct steps *steps);
+
+/* Asks for the keys that are missing; call it again until steps_have_keys(). */
+void steps_read_keys(struct steps *steps);
+
 size_t steps_gateway_count(const struct steps *steps);
 
 /* For whoever shows it; gateway_index below steps_gateway_count(). */

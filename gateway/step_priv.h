@@ -25,6 +25,11 @@ struct step {
     bool is_doubtful; /* a try may have been carried out, and its answer is not known */
     bool is_orphan;
     bool is_logged_in_again;
+    unsigned key_number; /* of the ring, when this try was authorised */
+    unsigned rolls;      /* tries that followed a key that was refused */
+    bool wants_previous; /* the key before the present one is tried */
+    bool awaits_key;     /* and if none comes, this stands: */
+    struct connector_verdict refused;
     bool has_follower;
     struct gateway_step_msg follower; /* what the new vault asked while this was an orphan */
     order_reply_h *order_reply_h;     /* an order of the desk's */
@@ -48,6 +53,9 @@ struct step *step_new(struct steps *steps, struct gateway *gateway, const struct
 
 /* Builds, sends, and goes on until it is answered; both may happen before it returns. */
 void step_begin(struct step *step);
+
+/* The reading of a key that the step waited for has ended. */
+void step_key_read(struct step *step, bool is_another);
 
 void step_unlink(struct step *step);
 void step_free(struct step *step); /* not on the list any more */

@@ -58,7 +58,8 @@ static struct gateway *choose(struct steps *steps)
     size_t count = steps->gateways[0].settings.on_open == ON_OPEN_FALLBACK ? steps->gateway_count : 1;
     for (size_t i = 0; i < count; i++) {
         struct gateway *gateway = &steps->gateways[i];
-        if (!gateway->settings.is_off && breaker_allow(&gateway->breaker, mono_now()))
+        if (!gateway->settings.is_off && key_ring_number(gateway->keys) > 0 &&
+            breaker_allow(&gateway->breaker, mono_now()))
             return gateway;
     }
     return NULL;
@@ -89,8 +90,9 @@ enum err steps_take(struct steps *steps, const struct msg_header *message)
         refuse(steps, &intake.what, GATEWAY_FAILED, ADVICE_NONE, "no_such_gateway");
         return OK;
     }
-    if (steps->count >= LIMIT_GATEWAY_IN_FLIGHT) {
-        refuse(steps, &intake.what, GATEWAY_UNAVAILABLE, ADVICE_NONE, "no_room");
+    bool has_key = is_guarded || key_ring_number(steps->gateways[intake.gateway_index].keys) > 0;
+    if (steps->count >= LIMIT_GATEWAY_IN_FLIGHT || !has_key) {
+        refuse(steps, &intake.what, GATEWAY_UNAVAILABLE, ADVICE_NONE, has_key ? "no_room" : "no_key");
         return OK;
     }
     struct gateway *gateway = is_guarded ? choose(steps) : &steps->gateways[intake.gateway_index];
@@ -165,8 +167,10 @@ enum err steps_order(struct steps *steps, const struct order_take_msg *order, or
                      reply_h, owner);
         return OK;
     }
-    bool has_room = steps->count < LIMIT_GATEWAY_IN_FLIGHT && steps->order_count < LIMIT_GATEWAY_ORDERS;
-    struct step *step = has_room ? step_new(steps, gateway_for_order(steps, &intake), &intake.what) : NULL;
+    struct gateway *gateway = gateway_for_order(steps, &intake);
+    bool has_room = steps->count < LIMIT_GATEWAY_IN_FLIGHT && steps->order_count < LIMIT_GATEWAY_ORDERS &&
+                    key_ring_number(gateway->keys) > 0;
+    struct step *step = has_room ? step_new(steps, gateway, &intake.what) : NULL;
     if (!step) {
         refuse_order(order, GATEWAY_UNAVAILABLE, REASON_UNAVAILABLE, "no_room", reply_h, owner);
         return OK;
@@ -202,6 +206,35 @@ size_t steps_count(const struct steps *steps)
     return steps->count;
 }
 
+/* Those that wait for a key go on. One that ends may begin another, which does not wait. */
+static void key_read_h(void *owner, struct gateway *gateway, bool is_another)
+{
+    struct steps *steps = owner;
+    struct step *next;
+    for (struct step *step = steps->first; step; step = next) {
+        next = step->next;
+        if (step->gateway == gateway)
+            step_key_read(step, is_another);
+    }
+}
+
+bool steps_have_keys(const struct steps *steps)
+{
+    for (size_t i = 0; i < steps->gateway_count; i++) {
+        if (key_ring_number(steps->gateways[i].keys) == 0)
+            return false;
+    }
+    return true;
+}
+
+void steps_read_keys(struct steps *steps)
+{
+    for (size_t i = 0; i < steps->gateway_count; i++) {
+        if (key_ring_number(steps->gateways[i].keys) == 0)
+            (void)key_ring_refresh(steps->gateways[i].keys);
+    }
+}
+
 size_t steps_gateway_count(const struct steps *steps)
 {
     return steps->gateway_count;
@@ -225,7 +258,8 @@ enum err steps_new(struct steps **out, struct event_base *base, const struct ste
         if (err)
             secret_free(settings[i].key);
         else
-            err = gateway_open(&steps->gateways[steps->gateway_count++], (uint8_t)i, base, &settings[i]);
+            err = gateway_open(&steps->gateways[steps->gateway_count++], (uint8_t)i, base, &settings[i],
+                               key_read_h, steps);
     }
     if (!err)
         err = echo_guard_new(&steps->guard, mono_now());

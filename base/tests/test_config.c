@@ -128,6 +128,25 @@ static void what_is_missing_doubled_or_does_not_fit_together_is_refused(void **s
     memcpy(strstr(text, "masking_off: false"), "masking_off: true ", 18);
     assert_int_equal(config_parse(&config, "a", text, strlen(text), message), ERR_SYNTAX);
     assert_non_null(strstr(message, "needs gateway sandbox"));
+    static const struct {
+        const char *from, *to, *expected;
+    } rows[] = {
+        {"api_key_file: /etc/tonegate/stripe.key", "api_key_file: vault:a/stripe.key#field0000",
+         "needs secrets: vault"},
+        {"api_key_file: /etc/tonegate/stripe.key", "api_key_file: aws:production-stripe-key",
+         "needs secrets: aws"},
+        {"# client_key: /etc/tonegate/client.key", "client_key: /etc/tonegate/client.key  ", "go together"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        memcpy(text, example, example_length);
+        char *at = strstr(text, rows[i].from);
+        assert_non_null(at);
+        memset(at, ' ', strcspn(at, "\n"));
+        memcpy(at, rows[i].to,
+               strlen(rows[i].to) < strcspn(at, "\n") ? strlen(rows[i].to) : strcspn(at, "\n"));
+        assert_int_equal(config_parse(&config, "a", text, strlen(text), message), ERR_SYNTAX);
+        assert_non_null(strstr(message, rows[i].expected));
+    }
     memcpy(text, example, example_length);
     memcpy(strstr(text, "calls_max: 500"), "calls_max: 501", 14);
     assert_int_equal(config_parse(&config, "a", text, strlen(text), message), ERR_SYNTAX);
@@ -153,6 +172,13 @@ static void a_fallback_has_the_keys_of_a_gateway_and_its_defaults(void **state)
     assert_int_equal(config.fallback.charge_timeout_ms, 30000);
     assert_string_equal(config_gateway_secret(&config, 1), "env:PAYPAL_KEY");
     assert_null(config_gateway_secret(&config, 100));
+    char *stores = strstr(text, "# secrets:");
+    assert_non_null(stores);
+    for (char *line = stores; *line == '#'; line = strchr(line, '\n') + 1)
+        memmove(line, line + 2, strlen(line + 2) + 1);
+    assert_int_equal(config_parse(&config, "a", text, strlen(text), message), OK);
+    assert_string_equal(config.secrets.vault.name_space, "payments");
+    assert_string_equal(config.secrets.aws.key_id, "env:AWS_ACCESS_KEY_ID");
     memcpy(strstr(text, "sandbox: false"), "sandbox: true ", 14);
     assert_int_equal(config_parse(&config, "a", text, strlen(text), message), ERR_SYNTAX);
     assert_non_null(strstr(message, "sandbox must be what gateway: sandbox is"));

@@ -125,6 +125,39 @@ void rig_sandbox_stop(struct rig_sandbox *sandbox)
     assert_int_equal(status, 0); /* a sanitizer's report in the child is a failure of the test */
 }
 
+bool rig_stores_start(struct rig_stores *stores, const char *state)
+{
+    int ends[2];
+    unsigned secure = 0, plain = 0;
+    char line[64] = "", certificate[256], key[256];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return false;
+    snprintf(certificate, sizeof(certificate), "%s", rig_path("right/server.pem"));
+    snprintf(key, sizeof(key), "%s", rig_path("right/server.key"));
+    stores->pid = fork();
+    if (stores->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(ends[1], STDOUT_FILENO);
+        execlp("python3", "python3", RIG_KEY_STORES, certificate, key, state, NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    FILE *out = fdopen(ends[0], "r");
+    bool is_up =
+        out && fgets(line, sizeof(line), out) && sscanf(line, "listening on %u %u", &secure, &plain) == 2;
+    if (out)
+        fclose(out);
+    snprintf(stores->secure_url, sizeof(stores->secure_url), "https://127.0.0.1:%u", secure);
+    snprintf(stores->plain_url, sizeof(stores->plain_url), "http://127.0.0.1:%u", plain);
+    return is_up;
+}
+
+void rig_stores_stop(struct rig_stores *stores)
+{
+    kill(stores->pid, SIGKILL);
+    waitpid(stores->pid, NULL, 0);
+}
+
 /* --- the gateway and the vault's end --- */
 
 static enum err reply_h(void *owner, const void *message)
@@ -166,10 +199,11 @@ static void link_up(struct rig *rig)
     assert_int_equal(vault_link_open(&rig->link, ends[1]), OK);
 }
 
-static void open_gateways(struct rig *rig, const struct step_settings *settings, size_t count)
+static void open_gateways(struct rig *rig, struct event_base *base, const struct step_settings *settings,
+                          size_t count)
 {
     memset(rig, 0, sizeof(*rig));
-    rig->base = event_base_new();
+    rig->base = base;
     assert_non_null(rig->base);
     rig->vault = (struct msg_port){.permits = permits, .permit_count = 1, .owner = rig};
     assert_int_equal(vault_link_init(&rig->link, rig->base, settings, count), OK);
@@ -178,18 +212,28 @@ static void open_gateways(struct rig *rig, const struct step_settings *settings,
 
 void rig_open(struct rig *rig, const struct step_settings *settings)
 {
-    open_gateways(rig, settings, 1);
+    open_gateways(rig, event_base_new(), settings, 1);
+}
+
+void rig_open_on(struct rig *rig, struct event_base *base, const struct step_settings *settings)
+{
+    open_gateways(rig, base, settings, 1);
 }
 
 void rig_open_two(struct rig *rig, const struct step_settings *settings)
 {
-    open_gateways(rig, settings, 2);
+    open_gateways(rig, event_base_new(), settings, 2);
+}
+
+void rig_close_link(struct rig *rig)
+{
+    close(rig->vault.fd);
+    vault_link_free(&rig->link);
 }
 
 void rig_close(struct rig *rig)
 {
-    close(rig->vault.fd);
-    vault_link_free(&rig->link);
+    rig_close_link(rig);
     event_base_free(rig->base);
 }
 

@@ -30,6 +30,14 @@ struct rig_sandbox {
 void rig_sandbox_start(struct rig_sandbox *sandbox, const char *certificates, const char *option);
 void rig_sandbox_stop(struct rig_sandbox *sandbox);
 
+/* key_stores.py: secret stores, and a payment gateway at /probe. */
+struct rig_stores {
+    pid_t pid;
+    char secure_url[64], plain_url[64];
+};
+bool rig_stores_start(struct rig_stores *stores, const char *state); /* a JSON object; false: no python3 */
+void rig_stores_stop(struct rig_stores *stores);
+
 struct rig {
     struct event_base *base;
     struct vault_link link;
@@ -42,6 +50,8 @@ struct rig {
 struct step_settings rig_settings(const char *url);
 void rig_open(struct rig *rig, const struct step_settings *settings);
 void rig_open_two(struct rig *rig, const struct step_settings *settings); /* the first and its fallback */
+void rig_open_on(struct rig *rig, struct event_base *base, const struct step_settings *settings);
+void rig_close_link(struct rig *rig); /* of rig_open_on(): the base stays */
 void rig_close(struct rig *rig);
 void rig_relink(struct rig *rig); /* the vault died and came back */
 

@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,7 +89,7 @@ static bool wait_for(int fd, uint16_t type, void *message, size_t size)
     } any;
     for (;;) {
         struct pollfd ready = {fd, POLLIN, 0};
-        assert_int_equal(poll(&ready, 1, 5000), 1);
+        assert_int_equal(poll(&ready, 1, 10000), 1);
         ssize_t length = read(fd, any.bytes, sizeof(any.bytes));
         if (length <= 0)
             return false;
@@ -118,13 +119,12 @@ static void ask(struct child *child, const void *message, size_t size, struct ga
     assert_true(wait_for(child->vault, GATEWAY_REPLY, reply, sizeof(*reply)));
 }
 
-static void pay_through(const char *host)
+static void pay_with(const struct config *config)
 {
-    struct config config = make_config(host);
     struct child child;
     struct role_plain_msg plain;
     struct gateway_reply_msg reply;
-    start(&child, &config);
+    start(&child, config);
     assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
     struct gateway_tokenise_msg card = rig_tokenise(7, 1, GOOD_CARD);
     ask(&child, &card, sizeof(card), &reply);
@@ -138,6 +138,12 @@ static void pay_through(const char *host)
     assert_int_equal(reply.order_state, ORDER_SUCCEEDED);
     assert_true(wait_for(child.control, ROLE_BEAT, &plain, sizeof(plain)));
     assert_int_equal(stop(&child), 0);
+}
+
+static void pay_through(const char *host)
+{
+    struct config config = make_config(host);
+    pay_with(&config);
 }
 
 static void the_role_pays_behind_its_wall(void **state)
@@ -275,6 +281,79 @@ static void the_connector_can_be_named(void **state)
     assert_int_equal(stop(&child), 0);
 }
 
+static void the_role_takes_its_key_out_of_a_store_behind_its_wall(void **state)
+{
+    (void)state;
+    struct rig_stores stores;
+    struct config config = make_config("127.0.0.1");
+    if (!rig_stores_start(&stores, "{\"stored\":\"" RIG_API_KEY "\"}"))
+        skip(); /* no python3 */
+    write_key("vault-token", "hvs.token\n");
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path),
+             "vault:secret/payments/gateway#key");
+    snprintf(config.secrets.vault.url, sizeof(config.secrets.vault.url), "%s", stores.secure_url);
+    snprintf(config.secrets.vault.token, sizeof(config.secrets.vault.token), "%s", rig_path("vault-token"));
+    snprintf(config.secrets.vault.name_space, sizeof(config.secrets.vault.name_space), "payments");
+    snprintf(config.secrets.vault.ca_path, sizeof(config.secrets.vault.ca_path), "%s",
+             rig_path("right/ca.pem"));
+    pay_with(&config);
+    /* The same by way of AWS, signed with what the machine gives out. */
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "aws:prod/gateway#key");
+    snprintf(config.secrets.aws.region, sizeof(config.secrets.aws.region), "eu-central-1");
+    snprintf(config.secrets.aws.url, sizeof(config.secrets.aws.url), "%s", stores.secure_url);
+    snprintf(config.secrets.aws.ca_path, sizeof(config.secrets.aws.ca_path), "%s", rig_path("right/ca.pem"));
+    config.secrets.aws.credentials = CONFIG_AWS_INSTANCE;
+    snprintf(config.secrets.aws.metadata_url, sizeof(config.secrets.aws.metadata_url), "%s",
+             stores.plain_url);
+    pay_with(&config);
+    write_key("aws-id", "AKIDEXAMPLE\n");
+    write_key("aws-secret", "SECRET/EXAMPLE+1\n");
+    config.secrets.aws.credentials = CONFIG_AWS_STATIC;
+    snprintf(config.secrets.aws.key_id, sizeof(config.secrets.aws.key_id), "%s", rig_path("aws-id"));
+    snprintf(config.secrets.aws.key_secret, sizeof(config.secrets.aws.key_secret), "%s",
+             rig_path("aws-secret"));
+    pay_with(&config);
+    rig_stores_stop(&stores);
+}
+
+static void without_a_key_from_its_store_the_role_is_never_ready(void **state)
+{
+    (void)state;
+    struct config config = make_config("127.0.0.1");
+    write_key("vault-token", "hvs.token\n");
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "vault:secret/payments/x#key");
+    snprintf(config.secrets.vault.url, sizeof(config.secrets.vault.url), "https://127.0.0.1:1");
+    snprintf(config.secrets.vault.token, sizeof(config.secrets.vault.token), "%s", rig_path("vault-token"));
+    refuses_to_start(&config);
+    assert_non_null(strstr(rig_log(), "no key from its store"));
+}
+
+/* As a user who may read it; the first read is root's or the tester's. */
+static void a_key_file_that_is_replaced_is_read_behind_the_wall(void **state)
+{
+    (void)state;
+    char folder[200], path[256], next[256];
+    struct config config = make_config("127.0.0.1");
+    struct child child;
+    struct role_plain_msg plain;
+    snprintf(folder, sizeof(folder), "%s", rig_path("keys"));
+    snprintf(path, sizeof(path), "%s/key", folder);
+    snprintf(next, sizeof(next), "%s/next", folder);
+    assert_int_equal(chmod(rig_path(""), 0711), 0);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    write_key("keys/key", RIG_API_KEY);
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "%s", path);
+    config.gateway.key_max_age_s = 1;
+    start(&child, &config);
+    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    write_key("keys/next", "sk_test_another");
+    assert_int_equal(rename(next, path), 0);
+    for (unsigned i = 0; i < 60 && !strstr(rig_log(), "the gateway's key was read"); i++)
+        usleep(100000);
+    assert_non_null(strstr(rig_log(), "the gateway's key was read"));
+    assert_int_equal(stop(&child), 0);
+}
+
 static void the_role_ends_with_its_supervisor(void **state)
 {
     (void)state;
@@ -299,6 +378,9 @@ int main(void)
         cmocka_unit_test(a_name_server_that_is_silent_does_not_stop_the_heart),
         cmocka_unit_test(a_live_key_never_meets_the_sandbox),
         cmocka_unit_test(the_connector_can_be_named),
+        cmocka_unit_test(the_role_takes_its_key_out_of_a_store_behind_its_wall),
+        cmocka_unit_test(without_a_key_from_its_store_the_role_is_never_ready),
+        cmocka_unit_test(a_key_file_that_is_replaced_is_read_behind_the_wall),
         cmocka_unit_test(the_role_ends_with_its_supervisor),
     };
     /* The children put the wiping heap under their libraries themselves: nothing of them may run here first. */

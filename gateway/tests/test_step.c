@@ -1,8 +1,8 @@
 /* Steps that no connector here needs to know: what the desk orders after the card, when it is sent again, what is
  * answered, and that a card number never comes back as a reference. The connector is one of the test's own. */
 #include "base/log.h"
-#include "gateway/reply_json.h"
 #include "gateway/tests/fake/fake_gateway.h"
+#include "gateway/tests/probe_connector.h"
 #include "gateway/tests/rig.h"
 
 #include "gateway/wipe_heap.h"
@@ -24,79 +24,6 @@ static struct fake fake;
 static struct rig rig;
 static uint64_t next_order = 0x0b0e;
 
-/* --- a connector without a gateway: everything is one POST, the answer's id is the reference --- */
-
-static struct {
-    unsigned builds;
-    unsigned rounds; /* that a step takes; 0: one */
-    bool is_bare;    /* the request has no body */
-    struct connector_step seen;
-    char host[CONNECTOR_HOST_BYTES];
-    int64_t now_s;
-} probe;
-
-static enum err probe_build(const struct connector_account *account, const struct connector_step *step,
-                            struct connector_request *request, struct connector_verdict *verdict)
-{
-    char key[CONNECTOR_STEP_KEY_BYTES];
-    (void)account;
-    (void)verdict;
-    probe.builds++;
-    probe.seen = *step;
-    request->method = "POST";
-    snprintf(request->path, sizeof(request->path), "/probe");
-    connector_step_key(step, key);
-    /* What the fake echoes: a gateway that remembers the card needs none in the request. */
-    size_t capacity;
-    memcpy(secret_buffer(request->body, &capacity), "card[number]=" CARD, sizeof("card[number]=" CARD) - 1);
-    secret_set_length(request->body, probe.is_bare ? 0 : sizeof("card[number]=" CARD) - 1);
-    return connector_header(request, "Idempotency-Key", key);
-}
-
-static enum err probe_authorise(const struct connector_account *account, const uint8_t *key, size_t length,
-                                struct connector_request *request)
-{
-    memcpy(probe.host, request->host, sizeof(probe.host));
-    probe.now_s = request->now_s;
-    return connector_authorise_bearer(account, key, length, request);
-}
-
-static void probe_read(const struct connector_account *account, const struct connector_step *step,
-                       const struct connector_answer *answer, struct connector_verdict *verdict)
-{
-    (void)account;
-    json_t *root = reply_parse(answer);
-    if (answer->status >= 500) {
-        connector_verdict_set(verdict, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_UNAVAILABLE);
-        verdict->again = CONNECTOR_AGAIN;
-    } else if (answer->status != 200) {
-        connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
-    } else {
-        connector_verdict_set(verdict, GATEWAY_DONE, ORDER_NONE, REASON_NONE);
-        if (step->round + 1 < probe.rounds)
-            verdict->again = CONNECTOR_NEXT;
-        if (!connector_take_number(reply_text(root, "id"), verdict->order_ref, sizeof(verdict->order_ref)))
-            connector_bad_answer(step, verdict);
-    }
-    json_decref(root);
-}
-
-static bool probe_key_is_live(const uint8_t *key, size_t length)
-{
-    (void)key;
-    (void)length;
-    return false;
-}
-
-#define PROBE(safe)                                                                                          \
-    {                                                                                                        \
-        .name = "probe", .operations = (1u << CONNECTOR_OPERATIONS) - 1, .is_replay_safe = (safe),           \
-        .key_is_live = probe_key_is_live, .authorise = probe_authorise, .build = probe_build,                \
-        .read = probe_read,                                                                                  \
-    }
-static const struct connector safe_probe = PROBE(true);
-static const struct connector unsafe_probe = PROBE(false);
-
 /* --- the desk's end --- */
 
 static struct order_reply_msg reply;
@@ -113,7 +40,7 @@ static void take_reply(void *owner, const struct order_reply_msg *message, const
 
 static void open_rig(const char *script, const struct connector *connector)
 {
-    memset(&probe, 0, sizeof(probe));
+    probe = (struct probe_memory){.number = CARD};
     reply_count = 0;
     fake_start_script(&fake, script, rig_path("right"));
     struct step_settings settings = rig_settings(fake.url);
@@ -317,7 +244,7 @@ static void an_order_of_two_rounds_ends_where_it_was_lost(void **state)
 static void nothing_that_was_not_sent_is_in_doubt(void **state)
 {
     (void)state;
-    memset(&probe, 0, sizeof(probe));
+    probe = (struct probe_memory){.number = CARD};
     fake_start(&fake, FAKE_CLOSED_PORT, 0, rig_path("right"));
     struct step_settings settings = rig_settings(fake.url);
     settings.connector = &unsafe_probe;
@@ -374,7 +301,7 @@ static void an_order_goes_where_its_payment_is_and_a_page_to_where_payments_begi
     (void)state;
     struct fake second;
     struct step_settings settings[2];
-    memset(&probe, 0, sizeof(probe));
+    probe = (struct probe_memory){.number = CARD};
     reply_count = 0;
     fake_start_script(&fake, "5", rig_path("right"));
     fake_start_script(&second, "r", rig_path("right"));
