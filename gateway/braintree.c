@@ -21,8 +21,23 @@ static const char tokenise_query[] =
 static const char charge_query[] =
     "mutation($input:ChargePaymentMethodInput!){chargePaymentMethod(input:$input)"
     "{transaction" TRANSACTION "}}";
+static const char authorise_query[] =
+    "mutation($input:AuthorizePaymentMethodInput!){authorizePaymentMethod(input:$input)"
+    "{transaction" TRANSACTION "}}";
 static const char search_query[] = "query($input:TransactionSearchInput!){search{transactions(input:$input)"
                                    "{edges{node" TRANSACTION "}}}}";
+/* For a change: with what was given back already. */
+static const char order_query[] = "query($input:TransactionSearchInput!){search{transactions(input:$input)"
+                                  "{edges{node{id orderId status amount{value currencyCode} "
+                                  "refunds{id orderId status amount{value currencyCode}}}}}}}";
+static const char capture_query[] =
+    "mutation($input:CaptureTransactionInput!){captureTransaction(input:$input)"
+    "{transaction{id orderId status amount{value currencyCode}}}}";
+static const char reverse_query[] =
+    "mutation($input:ReverseTransactionInput!){reverseTransaction(input:$input)"
+    "{reversal{... on Transaction{id status} ... on Refund{id status}}}}";
+static const char refund_query[] = "mutation($input:RefundTransactionInput!){refundTransaction(input:$input)"
+                                   "{refund{id orderId status amount{value currencyCode}}}}";
 
 /* --- saying a step --- */
 
@@ -56,6 +71,28 @@ static void put_charge(const struct connector_account *account, const struct con
     json_close(json);
 }
 
+/* Round 1 of a change: the carry is the transaction's id, out of the search before. */
+static bool is_change(const struct connector_step *step)
+{
+    return step->round > 0 && step->operation >= CONNECTOR_ABANDON;
+}
+
+static void put_change(const struct connector_step *step, struct json_writer *json)
+{
+    char amount[MONEY_TEXT_BYTES], name[CONNECTOR_NAME_BYTES];
+    bool is_refund = step->operation == CONNECTOR_REFUND;
+    json_put_text(json, "transactionId", step->carry);
+    if (!is_refund && step->operation != CONNECTOR_CAPTURE)
+        return;
+    money_text(step->amount_minor, step->currency, amount);
+    connector_order_name(step, name);
+    json_open_object(json, is_refund ? "refund" : "transaction");
+    json_put_text(json, "amount", amount);
+    if (is_refund)
+        json_put_text(json, "orderId", name); /* by which a refund whose answer was lost is known again */
+    json_close(json);
+}
+
 static void put_search(const struct connector_step *step, struct json_writer *json)
 {
     json_open_object(json, "orderId");
@@ -63,23 +100,43 @@ static void put_search(const struct connector_step *step, struct json_writer *js
     json_close(json);
 }
 
+static const char *query_of(const struct connector_step *step)
+{
+    switch (step->operation) {
+    case CONNECTOR_TOKENISE:
+        return tokenise_query;
+    case CONNECTOR_CONFIRM:
+        return step->is_authorise_only ? authorise_query : charge_query;
+    case CONNECTOR_CAPTURE:
+        return is_change(step) ? capture_query : order_query;
+    case CONNECTOR_ABANDON:
+        return is_change(step) ? reverse_query : search_query;
+    case CONNECTOR_VOID:
+        return is_change(step) ? reverse_query : order_query;
+    case CONNECTOR_REFUND:
+        return is_change(step) ? refund_query : order_query;
+    default:
+        return search_query;
+    }
+}
+
 static enum err put_body(const struct connector_account *account, const struct connector_step *step,
                          struct connector_request *request)
 {
     size_t capacity;
     struct json_writer json;
-    bool is_card = step->operation == CONNECTOR_TOKENISE;
-    bool is_charge = step->operation == CONNECTOR_CONFIRM;
     uint8_t *bytes = secret_buffer(request->body, &capacity);
     json_begin(&json, bytes, capacity);
     json_open_object(&json, NULL);
-    json_put_text(&json, "query", is_card ? tokenise_query : is_charge ? charge_query : search_query);
+    json_put_text(&json, "query", query_of(step));
     json_open_object(&json, "variables");
     json_open_object(&json, "input");
-    if (is_card)
+    if (step->operation == CONNECTOR_TOKENISE)
         put_card(step, &json);
-    else if (is_charge)
+    else if (step->operation == CONNECTOR_CONFIRM)
         put_charge(account, step, &json);
+    else if (is_change(step))
+        put_change(step, &json);
     else
         put_search(step, &json);
     json_close(&json);
@@ -95,6 +152,8 @@ static enum err check_step(const struct connector_step *step)
     bool needs_token = step->operation == CONNECTOR_CREATE || step->operation == CONNECTOR_CONFIRM;
     if (step->operation == CONNECTOR_TOKENISE)
         return OK;
+    if (step->operation == CONNECTOR_SUBSCRIBE || step->operation == CONNECTOR_LINK)
+        return ERR_RANGE; /* neither is in the schema */
     if (step->amount_minor < 1 || step->amount_minor > LIMIT_AMOUNT_MINOR ||
         !money_is_currency(step->currency))
         return ERR_RANGE;
@@ -148,7 +207,7 @@ static const struct {
     {"SETTLED", ORDER_SUCCEEDED},
     {"SETTLEMENT_PENDING", ORDER_SUCCEEDED},
     {"SETTLEMENT_CONFIRMED", ORDER_SUCCEEDED},
-    {"AUTHORIZED", ORDER_PENDING}, /* a charge submits by itself */
+    {"AUTHORIZED", ORDER_AUTHORISED}, /* of a charge, which submits by itself, it is told as PENDING */
     {"AUTHORIZING", ORDER_PENDING},
     {"PROCESSOR_DECLINED", ORDER_OPEN},
     {"GATEWAY_REJECTED", ORDER_OPEN},
@@ -231,8 +290,10 @@ static bool find_word(const struct word_row *rows, size_t count, const char *wor
 static void set_class(const struct connector_step *step, const struct class_row *row,
                       struct connector_verdict *verdict)
 {
-    bool is_harmless = step->operation <= CONNECTOR_CREATE && row->outcome == GATEWAY_NO_ANSWER;
-    connector_verdict_set(verdict, is_harmless ? GATEWAY_UNAVAILABLE : row->outcome, ORDER_NONE, row->reason);
+    bool is_harmless = step->operation <= CONNECTOR_CREATE ||
+                       (step->operation >= CONNECTOR_CAPTURE && step->round == 0); /* it only searched */
+    bool is_known = is_harmless && row->outcome == GATEWAY_NO_ANSWER;
+    connector_verdict_set(verdict, is_known ? GATEWAY_UNAVAILABLE : row->outcome, ORDER_NONE, row->reason);
     verdict->again = row->again;
 }
 
@@ -246,6 +307,10 @@ static void read_errors(const struct connector_step *step, const json_t *errors,
     if (step->operation == CONNECTOR_TOKENISE && reply_is(first, "errorClass", "VALIDATION") &&
         FIND_WORD(field_rows, field, &reason)) {
         connector_verdict_set(verdict, GATEWAY_DECLINED, ORDER_NONE, reason);
+        return;
+    }
+    if (is_change(step) && reply_is(first, "errorClass", "VALIDATION")) { /* not in a state for it */
+        connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_PROCESSING_ERROR);
         return;
     }
     for (size_t i = 0; i < sizeof(class_rows) / sizeof(class_rows[0]); i++) {
@@ -274,27 +339,38 @@ static bool read_history(const json_t *transaction, enum gateway_reason *reason)
     return true;
 }
 
+/* False: no amount of the step's currency. */
+static bool take_amount(const struct connector_step *step, const json_t *payment, int64_t *value)
+{
+    const json_t *amount = json_object_get(payment, "amount");
+    const char *text = reply_text(amount, "value");
+    return reply_is(amount, "currencyCode", step->currency) && text &&
+           money_parse(text, step->currency, value) == OK;
+}
+
 /* ORDER_NONE: not our order, or not its amount. */
 static enum gateway_order_state transaction_state(const struct connector_step *step,
                                                   const json_t *transaction)
 {
-    const json_t *amount = json_object_get(transaction, "amount");
-    const char *text = reply_text(amount, "value");
     int64_t value;
-    if (!reply_is(transaction, "orderId", step->order_ref) ||
-        !reply_is(amount, "currencyCode", step->currency) || !text ||
-        money_parse(text, step->currency, &value) != OK || value != step->amount_minor)
+    bool is_part = step->operation >= CONNECTOR_CAPTURE; /* a change may be about less than all */
+    if (!reply_is(transaction, "orderId", step->order_ref) || !take_amount(step, transaction, &value) ||
+        (is_part ? value < step->amount_minor : value != step->amount_minor))
         return ORDER_NONE;
     for (size_t i = 0; i < sizeof(status_rows) / sizeof(status_rows[0]); i++) {
-        if (reply_is(transaction, "status", status_rows[i].status))
-            return status_rows[i].state;
+        if (!reply_is(transaction, "status", status_rows[i].status))
+            continue;
+        bool may_be_held = step->is_authorise_only || is_part;
+        return status_rows[i].state == ORDER_AUTHORISED && !may_be_held ? ORDER_PENDING
+                                                                        : status_rows[i].state;
     }
     return ORDER_NONE;
 }
 
 static void read_charge(const struct connector_step *step, json_t *data, struct connector_verdict *verdict)
 {
-    const json_t *transaction = REPLY_AT(data, "chargePaymentMethod", "transaction");
+    const char *mutation = step->is_authorise_only ? "authorizePaymentMethod" : "chargePaymentMethod";
+    const json_t *transaction = REPLY_AT(data, mutation, "transaction");
     enum gateway_order_state state = transaction_state(step, transaction);
     enum gateway_reason reason;
     connector_verdict_set(verdict, GATEWAY_DONE, state, REASON_NONE);
@@ -309,10 +385,13 @@ static void read_charge(const struct connector_step *step, json_t *data, struct 
 
 /* Of all transactions with our order's name the one that moved most money is the truth. */
 static enum gateway_order_state search_state(const struct connector_step *step, const json_t *edges,
-                                             enum gateway_reason *reason)
+                                             enum gateway_reason *reason, const json_t **truth)
 {
-    static const int weight[ORDER_STATES] = {
-        [ORDER_OPEN] = 1, [ORDER_CANCELLED] = 2, [ORDER_PENDING] = 3, [ORDER_SUCCEEDED] = 4};
+    static const int weight[ORDER_STATES] = {[ORDER_OPEN] = 1,
+                                             [ORDER_CANCELLED] = 2,
+                                             [ORDER_PENDING] = 3,
+                                             [ORDER_AUTHORISED] = 4,
+                                             [ORDER_SUCCEEDED] = 5};
     enum gateway_order_state best = ORDER_UNKNOWN_TO_GATEWAY;
     int best_weight = 0;
     for (size_t i = 0; i < json_array_size(edges); i++) {
@@ -323,6 +402,7 @@ static enum gateway_order_state search_state(const struct connector_step *step, 
         if (weight[state] <= best_weight)
             continue;
         best = state;
+        *truth = node;
         best_weight = weight[state];
         *reason = REASON_NONE;
         if (state == ORDER_OPEN)
@@ -331,22 +411,135 @@ static enum gateway_order_state search_state(const struct connector_step *step, 
     return best;
 }
 
+/* Braintree's ids are base64: letters, digits, and perhaps '=' at the end. */
+static bool take_global_id(const char *text, char *out)
+{
+    char id[LIMIT_TOKEN_BYTES];
+    size_t length = text ? strcspn(text, "=") : 0;
+    if (length == 0 || length >= sizeof(id) - 2 || strspn(text + length, "=") != strlen(text + length) ||
+        strlen(text + length) > 2)
+        return false;
+    snprintf(id, sizeof(id), "%.*s", (int)length, text);
+    if (!connector_take_id(id, "", out, LIMIT_TOKEN_BYTES))
+        return false;
+    memcpy(out + length, text + length, strlen(text + length) + 1);
+    return true;
+}
+
+static void go_on(const struct connector_step *step, const json_t *transaction,
+                  struct connector_verdict *verdict)
+{
+    char id[LIMIT_TOKEN_BYTES];
+    if (!take_global_id(reply_text(transaction, "id"), id)) {
+        connector_bad_answer(step, verdict);
+        return;
+    }
+    connector_verdict_set(verdict, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_UNAVAILABLE);
+    verdict->again = CONNECTOR_NEXT;
+    memcpy(verdict->carry, id, sizeof(id));
+}
+
+/* Of a charge: it is not settled yet, so it can be reversed, and it cannot be refunded. */
+static bool is_unsettled(const json_t *transaction)
+{
+    return reply_is(transaction, "status", "SUBMITTED_FOR_SETTLEMENT") ||
+           reply_is(transaction, "status", "SETTLEMENT_PENDING");
+}
+
+/* The refund that goes by the order's name. */
+static const json_t *find_refund(const struct connector_step *step, const json_t *transaction)
+{
+    char name[CONNECTOR_NAME_BYTES];
+    const json_t *refunds = json_object_get(transaction, "refunds");
+    connector_order_name(step, name);
+    for (size_t i = 0; i < json_array_size(refunds); i++) {
+        if (reply_is(json_array_get(refunds, i), "orderId", name))
+            return json_array_get(refunds, i);
+    }
+    return NULL;
+}
+
+static void read_refund(const struct connector_step *step, const json_t *refund,
+                        struct connector_verdict *verdict)
+{
+    static const char *const failed[] = {"PROCESSOR_DECLINED", "GATEWAY_REJECTED", "FAILED",
+                                         "SETTLEMENT_DECLINED", "VOIDED"};
+    char name[CONNECTOR_NAME_BYTES];
+    int64_t value;
+    connector_order_name(step, name);
+    connector_bad_answer(step, verdict);
+    if (!reply_is(refund, "orderId", name) || !reply_text(refund, "status") ||
+        !take_amount(step, refund, &value) || value != step->amount_minor)
+        return;
+    connector_verdict_set(verdict, GATEWAY_DONE, ORDER_NONE, REASON_NONE);
+    memcpy(verdict->order_ref, name, sizeof(name));
+    for (size_t i = 0; i < sizeof(failed) / sizeof(failed[0]); i++) {
+        if (reply_is(refund, "status", failed[i]))
+            connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_PROCESSING_ERROR);
+    }
+}
+
+/* What was found says whether the change was done before, can be done, or cannot. */
+static void plan_change(const struct connector_step *step, enum gateway_order_state state,
+                        const json_t *transaction, struct connector_verdict *verdict)
+{
+    const json_t *refund = find_refund(step, transaction);
+    bool is_open = state == ORDER_UNKNOWN_TO_GATEWAY || state == ORDER_PENDING;
+    bool is_held = state == ORDER_AUTHORISED, is_taken = state == ORDER_SUCCEEDED;
+    bool must_wait =
+        is_open || (step->operation == CONNECTOR_REFUND && is_taken && is_unsettled(transaction));
+    connector_verdict_set(verdict, must_wait ? GATEWAY_UNAVAILABLE : GATEWAY_FAILED, state,
+                          must_wait ? REASON_UNAVAILABLE : REASON_PROCESSING_ERROR);
+    if (step->operation == CONNECTOR_REFUND && refund)
+        read_refund(step, refund, verdict);
+    else if ((step->operation == CONNECTOR_CAPTURE && is_taken) ||
+             (step->operation == CONNECTOR_VOID && state == ORDER_CANCELLED))
+        connector_verdict_set(verdict, GATEWAY_DONE, state, REASON_NONE); /* an answer that was lost before */
+    else if ((step->operation == CONNECTOR_CAPTURE && is_held) ||
+             (step->operation == CONNECTOR_VOID && (is_held || (is_taken && is_unsettled(transaction)))) ||
+             (step->operation == CONNECTOR_REFUND && is_taken && !must_wait))
+        go_on(step, transaction, verdict);
+}
+
 static void read_search(const struct connector_step *step, json_t *data, struct connector_verdict *verdict)
 {
     const json_t *edges = REPLY_AT(data, "search", "transactions", "edges");
+    const json_t *truth = NULL;
     enum gateway_reason reason = REASON_NONE;
     if (!json_is_array(edges)) {
         connector_bad_answer(step, verdict);
         return;
     }
-    enum gateway_order_state state = search_state(step, edges, &reason);
+    enum gateway_order_state state = search_state(step, edges, &reason, &truth);
     connector_verdict_set(verdict, GATEWAY_DONE, state, reason);
     if (state == ORDER_NONE)
         connector_bad_answer(step, verdict);
+    else if (step->operation >= CONNECTOR_CAPTURE)
+        plan_change(step, state, truth, verdict);
+    else if (step->operation == CONNECTOR_ABANDON && state == ORDER_AUTHORISED)
+        go_on(step, truth, verdict);
     else if (step->operation == CONNECTOR_ABANDON && (state == ORDER_SUCCEEDED || state == ORDER_PENDING))
         verdict->outcome = GATEWAY_FAILED;
     else if (step->operation == CONNECTOR_ABANDON)
         connector_verdict_set(verdict, GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE); /* nothing to cancel */
+}
+
+static void read_change(const struct connector_step *step, json_t *data, struct connector_verdict *verdict)
+{
+    const json_t *captured = REPLY_AT(data, "captureTransaction", "transaction");
+    const json_t *reversal = REPLY_AT(data, "reverseTransaction", "reversal");
+    char id[LIMIT_TOKEN_BYTES];
+    int64_t value;
+    connector_bad_answer(step, verdict);
+    if (step->operation == CONNECTOR_REFUND) {
+        read_refund(step, REPLY_AT(data, "refundTransaction", "refund"), verdict);
+    } else if (step->operation == CONNECTOR_CAPTURE) {
+        if (transaction_state(step, captured) == ORDER_SUCCEEDED && take_amount(step, captured, &value) &&
+            value == step->amount_minor)
+            connector_verdict_set(verdict, GATEWAY_DONE, ORDER_SUCCEEDED, REASON_NONE);
+    } else if (take_global_id(reply_text(reversal, "id"), id) && reply_text(reversal, "status")) {
+        connector_verdict_set(verdict, GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE);
+    }
 }
 
 static void read_token(const struct connector_step *step, json_t *data, struct connector_verdict *verdict)
@@ -380,6 +573,8 @@ static void braintree_read(const struct connector_account *account, const struct
         read_token(step, data, verdict);
     else if (answer->status == 200 && step->operation == CONNECTOR_CONFIRM)
         read_charge(step, data, verdict);
+    else if (answer->status == 200 && is_change(step))
+        read_change(step, data, verdict);
     else if (answer->status == 200)
         read_search(step, data, verdict);
     verdict->wait_ms = connector_retry_after_ms(answer);
@@ -396,7 +591,8 @@ static bool braintree_key_is_live(const uint8_t *key, size_t length)
 
 const struct connector braintree_connector = {
     .name = "braintree",
-    .operations = (1u << CONNECTOR_OPERATIONS) - 1,
+    .operations = CONNECTOR_PAYMENT_OPERATIONS | 1u << CONNECTOR_CAPTURE | 1u << CONNECTOR_VOID |
+                  1u << CONNECTOR_REFUND,
     .is_replay_safe = false,
     .key_is_live = braintree_key_is_live,
     .authorise = connector_authorise_basic,

@@ -47,8 +47,15 @@ static const struct api {
       {CONNECTOR_CREATE, 0, ""},
       {CONNECTOR_CONFIRM, 0, ""},
       {CONNECTOR_STATUS, 0, ""},
-      {CONNECTOR_ABANDON, 0, ""}},
-     5},
+      {CONNECTOR_ABANDON, 0, ""},
+      {CONNECTOR_CAPTURE, 0, ""},
+      {CONNECTOR_VOID, 0, ""},
+      {CONNECTOR_REFUND, 0, ""},
+      {CONNECTOR_REFUND, 1, "-"},
+      {CONNECTOR_SUBSCRIBE, 0, ""},
+      {CONNECTOR_SUBSCRIBE, 1, "cus_1"},
+      {CONNECTOR_SUBSCRIBE, 2, "cus_1"}},
+     12},
     {"paypal-vault_payment_tokens_v3.json",
      &paypal_connector,
      "8kk8451t",
@@ -246,6 +253,7 @@ static void build(const struct api *api, enum connector_operation operation, uns
     snprintf(step.token, sizeof(step.token), "%s", operation == CONNECTOR_TOKENISE ? "" : api->token);
     snprintf(step.order_ref, sizeof(step.order_ref), "%s", api->order_ref);
     snprintf(step.carry, sizeof(step.carry), "%s", carry);
+    snprintf(step.plan, sizeof(step.plan), "price_monthly");
     memset(request, 0, sizeof(*request));
     assert_int_equal(secret_new(&request->body, CONNECTOR_BODY_BYTES - 64), OK);
     assert_int_equal(api->connector->build(&account, &step, request, &verdict), OK);
@@ -292,6 +300,8 @@ static void the_peers_do_refuse_what_the_description_does_not_allow(void **state
         {0, CONNECTOR_CREATE, "amount=5000&currency=usd&a_field_of_ours=1"},
         {0, CONNECTOR_ABANDON, "cancellation_reason=because"},
         {0, CONNECTOR_CONFIRM, "amount=5000"},
+        {0, CONNECTOR_CAPTURE, "amount=5000"},
+        {0, CONNECTOR_VOID, "cancellation_reason=whim"},
         {1, CONNECTOR_TOKENISE, "{\"payment_source\":{\"card\":{\"number\":\"x\",\"expiry\":\"33-02\"}}}"},
         {1, CONNECTOR_TOKENISE, "{}"},
         {2, CONNECTOR_CREATE,

@@ -1,5 +1,6 @@
 /* Stripe's connector row by row, without a network: what is said, and what each answer means. */
 #include "gateway/stripe.h"
+#include "gateway/tests/connector_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -414,6 +415,247 @@ static void a_key_that_would_break_the_header_is_refused(void **state)
     assert_non_null(strstr(request.headers, "\nAuthorization: Bearer sk_a\n"));
 }
 
+/* --- after the card --- */
+
+static struct connector_case the;
+
+static int begin(void **state)
+{
+    (void)state;
+    case_begin(&the, &stripe_connector, "pm_token", "pi_order");
+    return 0;
+}
+
+#define ORD_METADATA                                                                                         \
+    "metadata[channel]=ivr&metadata[source]=ivr_payment_flow&metadata[call_id]=call_aaaaaaaaaaaaaaca&"       \
+    "metadata[order_id]=ord_aaaaaaaaaaaaaaba"
+
+static void each_change_is_said_as_the_reference_has_it(void **state)
+{
+    (void)state;
+    case_step(&the, CONNECTOR_CREATE);
+    the.step.is_authorise_only = true;
+    assert_int_equal(case_build(&the), OK);
+    assert_non_null(strstr(the.body, "&capture_method=manual&"));
+    case_step(&the, CONNECTOR_CAPTURE);
+    case_says(&the, "POST", "/v1/payment_intents/pi_order/capture", "amount_to_capture=1999");
+    assert_non_null(strstr(the.request.headers, "Idempotency-Key: ord_aaaaaaaaaaaaaaba-capture\n"));
+    case_step(&the, CONNECTOR_VOID);
+    case_says(&the, "POST", "/v1/payment_intents/pi_order/cancel",
+              "cancellation_reason=requested_by_customer");
+    assert_null(strstr(the.request.headers, "Idempotency-Key"));
+    case_step(&the, CONNECTOR_REFUND);
+    case_says(&the, "GET", "/v1/refunds?payment_intent=pi_order&limit=100", "");
+    case_round(&the, 1, "-");
+    case_says(&the, "POST", "/v1/refunds", "payment_intent=pi_order&amount=1999&" ORD_METADATA);
+    case_step(&the, CONNECTOR_LINK);
+    snprintf(the.step.reference, sizeof(the.step.reference), "Invoice 7");
+    case_says(&the, "POST", "/v1/prices", "currency=usd&unit_amount=1999&product_data[name]=Invoice%207");
+    case_round(&the, 1, "price_1");
+    case_says(&the, "POST", "/v1/payment_links",
+              "line_items[0][price]=price_1&line_items[0][quantity]=1&restrictions[completed_sessions][limit]"
+              "=1&" ORD_METADATA);
+    assert_non_null(strstr(the.request.headers, "Idempotency-Key: ord_aaaaaaaaaaaaaaba-link-1\n"));
+}
+
+static void a_subscription_is_said_in_its_rounds(void **state)
+{
+    (void)state;
+    case_step(&the, CONNECTOR_SUBSCRIBE);
+    snprintf(the.step.plan, sizeof(the.step.plan), "price_monthly");
+    snprintf(the.step.customer, sizeof(the.step.customer), "customer 12");
+    case_says(&the, "POST", "/v1/customers", "metadata[customer]=customer%2012&" ORD_METADATA);
+    case_round(&the, 1, "cus_new");
+    case_says(&the, "POST", "/v1/payment_methods/pm_token/attach", "customer=cus_new");
+    case_round(&the, 2, "cus_new");
+    case_says(&the, "POST", "/v1/subscriptions",
+              "customer=cus_new&default_payment_method=pm_token&off_session=true&payment_behavior=error_if_"
+              "incomplete&"
+              "items[0][price]=price_monthly&" ORD_METADATA);
+    /* A customer that Stripe knows needs no round of its own. */
+    case_round(&the, 0, "");
+    snprintf(the.step.customer, sizeof(the.step.customer), "cus_known");
+    case_says(&the, "POST", "/v1/payment_methods/pm_token/attach", "customer=cus_known");
+    case_round(&the, 1, "cus_known");
+    the.step.interval_unit = INTERVAL_MONTH;
+    the.step.interval_count = 3;
+    snprintf(the.step.plan, sizeof(the.step.plan), "prod_coffee");
+    case_says(&the, "POST", "/v1/subscriptions",
+              "customer=cus_known&default_payment_method=pm_token&off_session=true&payment_behavior=error_if_"
+              "incomplete&"
+              "items[0][price_data][product]=prod_coffee&items[0][price_data][currency]=usd&"
+              "items[0][price_data][unit_amount]=1999&items[0][price_data][recurring][interval]=month&"
+              "items[0][price_data][recurring][interval_count]=3&" ORD_METADATA);
+    the.step.interval_unit = INTERVALS;
+    assert_int_equal(case_build(&the), ERR_RANGE);
+    the.step.interval_unit = INTERVAL_OF_PLAN;
+    the.step.amount_minor = 0; /* the plan says it */
+    assert_int_equal(case_build(&the), OK);
+    the.step.plan[0] = '\0';
+    assert_int_equal(case_build(&the), ERR_RANGE);
+}
+
+#define PI(status, amount, received)                                                                         \
+    "{\"object\":\"payment_intent\",\"id\":\"pi_order\",\"currency\":\"usd\",\"amount\":" amount             \
+    ",\"amount_received\":" received ",\"status\":\"" status "\"}"
+#define REFUND(id, status, amount, order)                                                                    \
+    "{\"object\":\"refund\",\"id\":\"" id "\",\"status\":\"" status "\",\"amount\":" amount                  \
+    ",\"currency\":\"usd\",\"payment_intent\":\"pi_order\",\"metadata\":{\"order_id\":\"" order "\"}}"
+#define LIST(more, refunds) "{\"object\":\"list\",\"has_more\":" more ",\"data\":[" refunds "]}"
+#define OURS                "ord_aaaaaaaaaaaaaaba"
+
+static void every_change_has_its_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        enum connector_operation operation;
+        unsigned round, status;
+        const char *body;
+        enum gateway_outcome outcome;
+        enum gateway_order_state state;
+        enum gateway_reason reason;
+        const char *order_ref;
+    } rows[] = {
+        {CONNECTOR_CAPTURE, 0, 200, PI("succeeded", "1999", "1999"), GATEWAY_DONE, ORDER_SUCCEEDED,
+         REASON_NONE, ""},
+        {CONNECTOR_CAPTURE, 0, 200, PI("succeeded", "3000", "1999"), GATEWAY_DONE, ORDER_SUCCEEDED,
+         REASON_NONE, ""},
+        {CONNECTOR_CAPTURE, 0, 200, PI("succeeded", "3000", "3000"), GATEWAY_NO_ANSWER, ORDER_NONE,
+         REASON_BAD_ANSWER, ""},
+        {CONNECTOR_CAPTURE, 0, 200, PI("requires_capture", "1999", "0"), GATEWAY_NO_ANSWER, ORDER_NONE,
+         REASON_BAD_ANSWER, ""},
+        {CONNECTOR_CAPTURE, 0, 400,
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"payment_intent_unexpected_state\","
+         "\"payment_intent\":" PI("succeeded", "1999", "1999") "}}",
+         GATEWAY_DONE, ORDER_SUCCEEDED, REASON_NONE, ""},
+        {CONNECTOR_CAPTURE, 0, 400,
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"payment_intent_unexpected_state\","
+         "\"payment_intent\":" PI("canceled", "1999", "0") "}}",
+         GATEWAY_FAILED, ORDER_CANCELLED, REASON_PROCESSING_ERROR, ""},
+        {CONNECTOR_CAPTURE, 0, 400,
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"charge_expired_for_capture\"}}",
+         GATEWAY_FAILED, ORDER_NONE, REASON_PROCESSING_ERROR, ""},
+        {CONNECTOR_CAPTURE, 0, 400,
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"parameter_unknown\"}}", GATEWAY_FAILED,
+         ORDER_NONE, REASON_CONFIGURATION, ""},
+        {CONNECTOR_VOID, 0, 200, PI("canceled", "1999", "0"), GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE, ""},
+        {CONNECTOR_VOID, 0, 400,
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"payment_intent_unexpected_state\","
+         "\"payment_intent\":" PI("canceled", "1999", "0") "}}",
+         GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE, ""},
+        {CONNECTOR_VOID, 0, 400,
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"payment_intent_unexpected_state\","
+         "\"payment_intent\":" PI("succeeded", "1999", "1999") "}}",
+         GATEWAY_FAILED, ORDER_SUCCEEDED, REASON_PROCESSING_ERROR, ""},
+        {CONNECTOR_REFUND, 0, 200, LIST("false", REFUND("re_1", "succeeded", "1999", OURS)), GATEWAY_DONE,
+         ORDER_NONE, REASON_NONE, "re_1"},
+        {CONNECTOR_REFUND, 0, 200, LIST("false", REFUND("re_1", "failed", "1999", OURS)), GATEWAY_FAILED,
+         ORDER_NONE, REASON_PROCESSING_ERROR, ""},
+        {CONNECTOR_REFUND, 0, 200, LIST("false", REFUND("re_1", "succeeded", "1998", OURS)),
+         GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER, ""},
+        {CONNECTOR_REFUND, 0, 200, LIST("true", ""), GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER, ""},
+        {CONNECTOR_REFUND, 0, 503, "", GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE, ""},
+        {CONNECTOR_REFUND, 1, 503, "", GATEWAY_NO_ANSWER, ORDER_NONE, REASON_UNAVAILABLE, ""},
+        {CONNECTOR_REFUND, 1, 200, REFUND("re_2", "pending", "1999", OURS), GATEWAY_DONE, ORDER_NONE,
+         REASON_NONE, "re_2"},
+        {CONNECTOR_REFUND, 1, 200, REFUND("re_2", "canceled", "1999", OURS), GATEWAY_FAILED, ORDER_NONE,
+         REASON_PROCESSING_ERROR, ""},
+        {CONNECTOR_REFUND, 1, 200, REFUND("re_2", "pending", "1999", "ord_x"), GATEWAY_NO_ANSWER, ORDER_NONE,
+         REASON_BAD_ANSWER, ""},
+        {CONNECTOR_REFUND, 1, 400,
+         "{\"error\":{\"type\":\"invalid_request_error\",\"code\":\"charge_already_refunded\"}}",
+         GATEWAY_FAILED, ORDER_NONE, REASON_PROCESSING_ERROR, ""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        case_step(&the, rows[i].operation);
+        case_round(&the, rows[i].round, "-");
+        case_hear(&the, rows[i].status, "", rows[i].body);
+        case_expect(&the, rows[i].outcome, rows[i].state, rows[i].reason);
+        assert_string_equal(the.verdict.order_ref, rows[i].order_ref);
+    }
+    case_step(&the, CONNECTOR_REFUND);
+    case_hear(&the, 200, "", LIST("false", REFUND("re_1", "succeeded", "1999", "ord_another")));
+    assert_int_equal(the.verdict.again, CONNECTOR_NEXT);
+}
+
+static void what_is_held_is_authorised(void **state)
+{
+    (void)state;
+    static const enum connector_operation operations[] = {CONNECTOR_CONFIRM, CONNECTOR_STATUS};
+    the.step.is_authorise_only = true;
+    for (size_t i = 0; i < 2; i++) {
+        case_step(&the, operations[i]);
+        case_hear(&the, 200, "", PI("requires_capture", "1999", "0"));
+        case_expect(&the, GATEWAY_DONE, ORDER_AUTHORISED, REASON_NONE);
+    }
+}
+
+static void a_subscription_is_believed_only_whole(void **state)
+{
+    (void)state;
+#define SUB(status, customer, order)                                                                         \
+    "{\"object\":\"subscription\",\"id\":\"sub_1\",\"status\":\"" status "\",\"customer\":\"" customer       \
+    "\",\"metadata\":{\"order_id\":\"" order "\"}}"
+    static const struct {
+        unsigned round, status;
+        const char *body, *carry, *order_ref;
+        enum gateway_outcome outcome;
+        enum gateway_reason reason;
+    } rows[] = {
+        {0, 200, "{\"object\":\"customer\",\"id\":\"cus_1\"}", "cus_1", "", GATEWAY_NO_ANSWER,
+         REASON_UNAVAILABLE},
+        {0, 200, "{\"object\":\"customer\",\"id\":\"4242424242424242\"}", "", "", GATEWAY_NO_ANSWER,
+         REASON_BAD_ANSWER},
+        {1, 200, "{\"object\":\"payment_method\",\"id\":\"pm_token\",\"customer\":\"cus_1\"}", "cus_1", "",
+         GATEWAY_NO_ANSWER, REASON_UNAVAILABLE},
+        {1, 200, "{\"object\":\"payment_method\",\"id\":\"pm_token\",\"customer\":\"cus_2\"}", "", "",
+         GATEWAY_NO_ANSWER, REASON_BAD_ANSWER},
+        {1, 402,
+         "{\"error\":{\"type\":\"card_error\",\"code\":\"card_declined\",\"decline_code\":\"insufficient_"
+         "funds\"}}",
+         "", "", GATEWAY_DECLINED, REASON_INSUFFICIENT_FUNDS},
+        {2, 200, SUB("active", "cus_1", OURS), "", "sub_1", GATEWAY_DONE, REASON_NONE},
+        {2, 200, SUB("trialing", "cus_1", OURS), "", "sub_1", GATEWAY_DONE, REASON_NONE},
+        {2, 200, SUB("incomplete", "cus_1", OURS), "", "", GATEWAY_NO_ANSWER, REASON_BAD_ANSWER},
+        {2, 200, SUB("active", "cus_2", OURS), "", "", GATEWAY_NO_ANSWER, REASON_BAD_ANSWER},
+        {2, 200, SUB("active", "cus_1", "ord_x"), "", "", GATEWAY_NO_ANSWER, REASON_BAD_ANSWER},
+        {2, 402, "{\"error\":{\"type\":\"card_error\",\"code\":\"expired_card\"}}", "", "", GATEWAY_DECLINED,
+         REASON_EXPIRED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        case_step(&the, CONNECTOR_SUBSCRIBE);
+        case_round(&the, rows[i].round, rows[i].round > 0 ? "cus_1" : "");
+        case_hear(&the, rows[i].status, "", rows[i].body);
+        case_expect(&the, rows[i].outcome, ORDER_NONE, rows[i].reason);
+        assert_string_equal(the.verdict.carry, rows[i].carry);
+        assert_string_equal(the.verdict.order_ref, rows[i].order_ref);
+        assert_int_equal(the.verdict.again == CONNECTOR_NEXT, rows[i].carry[0] != '\0');
+    }
+}
+
+static void a_link_is_believed_only_whole(void **state)
+{
+    (void)state;
+    case_step(&the, CONNECTOR_LINK);
+    case_hear(&the, 200, "",
+              "{\"object\":\"price\",\"id\":\"price_1\",\"currency\":\"usd\",\"unit_amount\":1999}");
+    assert_int_equal(the.verdict.again, CONNECTOR_NEXT);
+    assert_string_equal(the.verdict.carry, "price_1");
+    case_hear(&the, 200, "",
+              "{\"object\":\"price\",\"id\":\"price_1\",\"currency\":\"usd\",\"unit_amount\":1998}");
+    case_expect(&the, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+    case_round(&the, 1, "price_1");
+#define PLINK(url)                                                                                           \
+    "{\"object\":\"payment_link\",\"id\":\"plink_1\",\"url\":\"" url "\",\"metadata\":{\"order_id\":\"" OURS \
+    "\"}}"
+    case_hear(&the, 200, "", PLINK("https://buy.stripe.com/test_x"));
+    case_expect(&the, GATEWAY_DONE, ORDER_OPEN, REASON_NONE);
+    assert_string_equal(the.verdict.url, "https://buy.stripe.com/test_x");
+    assert_string_equal(the.verdict.order_ref, "plink_1");
+    case_hear(&the, 200, "", PLINK("javascript:alert(1)"));
+    case_expect(&the, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +669,12 @@ int main(void)
         cmocka_unit_test(an_error_that_names_the_order_is_read_to_the_end),
         cmocka_unit_test(live_keys_are_recognised),
         cmocka_unit_test(a_key_that_would_break_the_header_is_refused),
+        cmocka_unit_test_setup(each_change_is_said_as_the_reference_has_it, begin),
+        cmocka_unit_test_setup(a_subscription_is_said_in_its_rounds, begin),
+        cmocka_unit_test_setup(every_change_has_its_answer, begin),
+        cmocka_unit_test_setup(what_is_held_is_authorised, begin),
+        cmocka_unit_test_setup(a_subscription_is_believed_only_whole, begin),
+        cmocka_unit_test_setup(a_link_is_believed_only_whole, begin),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     secret_free(request.body);
