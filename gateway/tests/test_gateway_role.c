@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/role.h"
 #include "base/role_msg.h"
+#include "gateway/tests/peer/strict_peer.h"
 #include "gateway/tests/rig.h"
 
 #include <arpa/inet.h>
@@ -118,13 +119,12 @@ static void ask(struct child *child, const void *message, size_t size, struct ga
     assert_true(wait_for(child->vault, GATEWAY_REPLY, reply, sizeof(*reply)));
 }
 
-static void pay_through(const char *host)
+static void pay_as(const struct config *config)
 {
-    struct config config = make_config(host);
     struct child child;
     struct role_plain_msg plain;
     struct gateway_reply_msg reply;
-    start(&child, &config);
+    start(&child, config);
     assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
     struct gateway_tokenise_msg card = rig_tokenise(7, 1, GOOD_CARD);
     ask(&child, &card, sizeof(card), &reply);
@@ -138,6 +138,12 @@ static void pay_through(const char *host)
     assert_int_equal(reply.order_state, ORDER_SUCCEEDED);
     assert_true(wait_for(child.control, ROLE_BEAT, &plain, sizeof(plain)));
     assert_int_equal(stop(&child), 0);
+}
+
+static void pay_through(const char *host)
+{
+    const struct config config = make_config(host);
+    pay_as(&config);
 }
 
 static void the_role_pays_behind_its_wall(void **state)
@@ -275,6 +281,50 @@ static void the_connector_can_be_named(void **state)
     assert_int_equal(stop(&child), 0);
 }
 
+static struct config make_mapped(const char *url, const char *connector, const char *mapping, const char *key)
+{
+    struct config config = make_config("127.0.0.1");
+    FILE *file = fopen(rig_path("mapped-key"), "w");
+    assert_non_null(file);
+    fprintf(file, "%s\n", key);
+    fclose(file);
+    snprintf(config.gateway.url, sizeof(config.gateway.url), "%s", url);
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "%s", connector);
+    snprintf(config.gateway.mapping, sizeof(config.gateway.mapping), "%s", mapping);
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "%s", rig_path("mapped-key"));
+    return config;
+}
+
+/* JSON and, with libxml2 behind the wall, XML. */
+static void a_gateway_without_code_is_paid_behind_the_wall(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *dialect, *connector, *mapping, *key;
+    } rows[] = {{"tokens", "rest", "gateway/mappings/tokens-v1.yaml", "bearer:apikey"},
+                {"xml", "xml", "gateway/mappings/xml-post.yaml", "user:password"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct strict_peer peer;
+        strict_peer_start(&peer, rows[i].dialect);
+        const struct config config = make_mapped(peer.url, rows[i].connector, rows[i].mapping, rows[i].key);
+        pay_as(&config);
+        assert_int_equal(strict_peer_count(&peer, " charge"), 1);
+        strict_peer_stop(&peer);
+    }
+}
+
+static void a_mapping_that_is_wrong_stops_the_start_and_is_told(void **state)
+{
+    (void)state;
+    static const char *const mappings[] = {"", "/nowhere.yaml", "gateway/mappings/xml-post.yaml",
+                                           "packages.txt"};
+    for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
+        const struct config config = make_mapped("https://127.0.0.1:1", "rest", mappings[i], "key");
+        refuses_to_start(&config);
+    }
+    assert_non_null(strstr(rig_log(), "packages.txt:"));
+}
+
 static void the_role_ends_with_its_supervisor(void **state)
 {
     (void)state;
@@ -299,6 +349,8 @@ int main(void)
         cmocka_unit_test(a_name_server_that_is_silent_does_not_stop_the_heart),
         cmocka_unit_test(a_live_key_never_meets_the_sandbox),
         cmocka_unit_test(the_connector_can_be_named),
+        cmocka_unit_test(a_gateway_without_code_is_paid_behind_the_wall),
+        cmocka_unit_test(a_mapping_that_is_wrong_stops_the_start_and_is_told),
         cmocka_unit_test(the_role_ends_with_its_supervisor),
     };
     /* The children put the wiping heap under their libraries themselves: nothing of them may run here first. */

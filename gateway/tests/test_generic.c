@@ -3,21 +3,17 @@
  * charged stands in a journal. */
 #include "gateway/generic.h"
 #include "gateway/step.h"
+#include "gateway/tests/peer/strict_peer.h"
 #include "gateway/tests/rig.h"
 #include "gateway/wipe_heap.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -45,36 +41,10 @@ static uint64_t next_capture = 0xca;
 /* --- a peer and a gateway that speaks to it --- */
 
 struct place {
-    pid_t peer;
-    char url[64];
-    char journal[256];
+    struct strict_peer peer;
     struct mapping *mapping;
     struct rig rig;
 };
-
-static void start_peer(struct place *place, const char *dialect)
-{
-    static unsigned number;
-    int ends[2];
-    char line[128] = "", name[32];
-    snprintf(name, sizeof(name), "journal-%u", number++);
-    snprintf(place->journal, sizeof(place->journal), "%s", rig_path(name));
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    place->peer = fork();
-    if (place->peer == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(ends[1], STDOUT_FILENO);
-        execlp("python3", "python3", GENERIC_PEER, dialect, rig_path("right/server.pem"),
-               rig_path("right/server.key"), place->journal, NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    FILE *out = fdopen(ends[0], "r");
-    assert_non_null(out);
-    assert_non_null(fgets(line, sizeof(line), out));
-    assert_int_equal(sscanf(line, "listening on %63s", place->url), 1);
-    fclose(out);
-}
 
 /* The mapping of the token gateway with another kind of auth, as a merchant would write it. */
 static const char *file_of(const struct dialect *dialect, const char *auth)
@@ -113,8 +83,8 @@ static void open_place(struct place *place, const struct dialect *dialect, const
 {
     char message[MAPPING_ERROR_BYTES] = "";
     memset(place, 0, sizeof(*place));
-    start_peer(place, dialect->name);
-    struct step_settings settings = rig_settings(place->url);
+    strict_peer_start(&place->peer, dialect->name);
+    struct step_settings settings = rig_settings(place->peer.url);
     snprintf(settings.account.region, LIMIT_NAME_BYTES, "eu-central-1");
     snprintf(settings.account.service, LIMIT_NAME_BYTES, "execute-api");
     const char *auth = strcmp(dialect->name, "aws") == 0 ? "{kind: sigv4}" : NULL;
@@ -133,21 +103,12 @@ static void close_place(struct place *place)
 {
     rig_close(&place->rig);
     mapping_free(place->mapping);
-    kill(place->peer, SIGTERM);
-    waitpid(place->peer, NULL, 0);
+    strict_peer_stop(&place->peer);
 }
 
-/* Lines of the journal with a word in them. */
 static unsigned journal_count(const struct place *place, const char *word)
 {
-    char line[256];
-    unsigned count = 0;
-    FILE *journal = fopen(place->journal, "r");
-    assert_non_null(journal);
-    while (fgets(line, sizeof(line), journal))
-        count += strstr(line, word) != NULL;
-    fclose(journal);
-    return count;
+    return strict_peer_count(&place->peer, word);
 }
 
 /* --- payments --- */
@@ -262,7 +223,7 @@ static void reopen_with(struct place *place, const struct dialect *dialect, cons
     open_place(place, dialect, NULL);
     rig_close(&place->rig);
     mapping_free(place->mapping);
-    struct step_settings settings = rig_settings(place->url);
+    struct step_settings settings = rig_settings(place->peer.url);
     enum err err = mapping_parse(&place->mapping, "m", text, (size_t)length, message);
     if (err)
         print_error("%s\n", message);

@@ -2,31 +2,24 @@
  * hand here: login, rounds, the card held over a round, exactly as connector.h has it. */
 #include "gateway/generic.h"
 #include "gateway/http.h"
+#include "gateway/tests/peer/strict_peer.h"
 #include "gateway/tests/rig.h"
 #include "gateway/wipe_heap.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #define OAUTH_AUTH "{kind: oauth, login_path: /oauth/token, scope: payments}"
 
 struct driver {
-    pid_t peer;
-    char url[64];
-    char journal[256];
+    struct strict_peer peer;
     struct mapping *mapping;
     struct connector_account account;
     struct event_base *base;
@@ -42,39 +35,6 @@ struct driver {
 };
 
 /* --- a peer --- */
-
-static void start_peer(struct driver *driver, const char *dialect)
-{
-    static unsigned number;
-    int ends[2];
-    char line[128] = "", name[32];
-    snprintf(name, sizeof(name), "rounds-%u", number++);
-    snprintf(driver->journal, sizeof(driver->journal), "%s", rig_path(name));
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    driver->peer = fork();
-    if (driver->peer == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(ends[1], STDOUT_FILENO);
-        execlp("python3", "python3", GENERIC_PEER, dialect, rig_path("right/server.pem"),
-               rig_path("right/server.key"), driver->journal, NULL);
-        _exit(127);
-    }
-    close(ends[1]);
-    FILE *out = fdopen(ends[0], "r");
-    assert_non_null(out);
-    assert_non_null(fgets(line, sizeof(line), out));
-    assert_int_equal(strncmp(line, "listening on ", 13), 0);
-    snprintf(driver->url, sizeof(driver->url), "%.*s", (int)strcspn(line + 13, "\n"), line + 13);
-    fclose(out);
-}
-
-static void read_journal(const struct driver *driver, char *text, size_t capacity)
-{
-    FILE *journal = fopen(driver->journal, "r");
-    assert_non_null(journal);
-    text[fread(text, 1, capacity - 1, journal)] = '\0';
-    fclose(journal);
-}
 
 /* The token gateway's file behind a login. */
 static void parse_oauth(struct driver *driver, char *message)
@@ -96,13 +56,13 @@ static void open_driver(struct driver *driver, const char *dialect, const char *
 {
     char message[MAPPING_ERROR_BYTES] = "";
     memset(driver, 0, sizeof(*driver));
-    start_peer(driver, dialect);
+    strict_peer_start(&driver->peer, dialect);
     driver->key = key;
     if (strcmp(dialect, "oauth") == 0)
         parse_oauth(driver, message);
     else
         assert_int_equal(mapping_load(&driver->mapping, "gateway/mappings/session-token.yaml", message), OK);
-    assert_int_equal(generic_bind(driver->mapping, "rest", &driver->account, driver->url, message), OK);
+    assert_int_equal(generic_bind(driver->mapping, "rest", &driver->account, driver->peer.url, message), OK);
     driver->account.mapping = driver->mapping;
     driver->base = event_base_new();
     assert_non_null(driver->base);
@@ -118,8 +78,7 @@ static void close_driver(struct driver *driver)
     secret_free(driver->request.body);
     secret_free(driver->request.held);
     mapping_free(driver->mapping);
-    kill(driver->peer, SIGTERM);
-    waitpid(driver->peer, NULL, 0);
+    strict_peer_stop(&driver->peer);
 }
 
 /* --- one step --- */
@@ -141,7 +100,7 @@ static void answered(void *owner, const struct http_answer *answer)
 static void send_request(struct driver *driver, struct connector_request *request)
 {
     char url[HTTP_URL_BYTES];
-    snprintf(url, sizeof(url), "%s%s", driver->url, request->path);
+    snprintf(url, sizeof(url), "%s%s", driver->peer.url, request->path);
     const struct http_request sent = {.method = request->method,
                                       .url = url,
                                       .headers = request->headers,
@@ -243,7 +202,7 @@ static void a_session_is_fetched_right_before_the_card_and_the_card_is_sent_once
     begin(&driver, CONNECTOR_STATUS);
     run_step(&driver, NULL);
     assert_int_equal(driver.verdict.order_state, ORDER_SUCCEEDED);
-    read_journal(&driver, journal, sizeof(journal));
+    strict_peer_journal(&driver.peer, journal, sizeof(journal));
     assert_string_equal(journal, "POST /Generate_Session_Token 200 \n"
                                  "POST /Submit_Card 200 card\n"
                                  "POST /Process_Payment 200 charge\n"
