@@ -284,10 +284,7 @@ static void the_connector_can_be_named(void **state)
 static struct config make_mapped(const char *url, const char *connector, const char *mapping, const char *key)
 {
     struct config config = make_config("127.0.0.1");
-    FILE *file = fopen(rig_path("mapped-key"), "w");
-    assert_non_null(file);
-    fprintf(file, "%s\n", key);
-    fclose(file);
+    write_key("mapped-key", key);
     snprintf(config.gateway.url, sizeof(config.gateway.url), "%s", url);
     snprintf(config.gateway.connector, sizeof(config.gateway.connector), "%s", connector);
     snprintf(config.gateway.mapping, sizeof(config.gateway.mapping), "%s", mapping);
