@@ -552,6 +552,11 @@ static const char *check_result(struct mapping_result *result)
         [GATEWAY_UNAVAILABLE] = REASON_UNAVAILABLE,
         [GATEWAY_NO_ANSWER] = REASON_UNAVAILABLE,
     };
+    /* Nothing is believed of an answer that says itself that it is an error, unless the row names its status. */
+    if (result->outcome == GATEWAY_DONE && result->http_from == 0) {
+        result->http_from = 200;
+        result->http_to = 299;
+    }
     bool is_open = result->outcome == GATEWAY_UNAVAILABLE || result->outcome == GATEWAY_NO_ANSWER;
     if (result->reason == REASON_NONE)
         result->reason = defaults[result->outcome];

@@ -54,8 +54,8 @@ struct mapping_answer {
 
 /* The first row that fits decides. */
 struct mapping_result {
-    unsigned http_from, http_to;
-    const char *status, *error; /* NULL: whatever; "*": there; "": not there */
+    unsigned http_from, http_to; /* 0..599 where the row names none, 200..299 if it says done */
+    const char *status, *error;  /* NULL: whatever; "*": there; "": not there */
     enum gateway_outcome outcome;
     enum gateway_order_state state;
     enum gateway_reason reason;

@@ -231,12 +231,35 @@ static void a_file_that_cannot_be_read_is_named(void **state)
     assert_int_equal(config_load(&config, "/dev/zero", NULL, NULL, message), ERR_LENGTH);
 }
 
+/* As the example has them, one by one behind a comment. */
+static void a_gateway_by_a_mapping_has_its_keys(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"# connector: stripe", "# mapping: ", "# region: ", "# service: "};
+    struct config config;
+    char message[CONFIG_ERROR_BYTES];
+    char *text = strdup(example);
+    assert_non_null(text);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        char *key = strstr(text, keys[i]);
+        assert_non_null(key);
+        memmove(key, key + 2, strlen(key + 2) + 1);
+    }
+    assert_int_equal(config_parse(&config, "a", text, strlen(text), message), OK);
+    assert_string_equal(config.gateway.connector, "stripe");
+    assert_string_equal(config.gateway.mapping, "/etc/tonegate/gateway.yaml");
+    assert_string_equal(config.gateway.region, "eu-central-1");
+    assert_string_equal(config.gateway.service, "execute-api");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_example_is_good_and_read_in_full),
         cmocka_unit_test(a_mistake_is_named_with_file_line_and_expectation),
         cmocka_unit_test(what_is_missing_doubled_or_does_not_fit_together_is_refused),
+        cmocka_unit_test(a_gateway_by_a_mapping_has_its_keys),
         cmocka_unit_test(a_fallback_has_the_keys_of_a_gateway_and_its_defaults),
         cmocka_unit_test(webhooks_are_read_or_complained_about),
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/role.h"
 #include "base/role_msg.h"
+#include "gateway/tests/peer/strict_peer.h"
 #include "gateway/tests/rig.h"
 
 #include <arpa/inet.h>
@@ -354,6 +355,47 @@ static void a_key_file_that_is_replaced_is_read_behind_the_wall(void **state)
     assert_int_equal(stop(&child), 0);
 }
 
+static struct config make_mapped(const char *url, const char *connector, const char *mapping, const char *key)
+{
+    struct config config = make_config("127.0.0.1");
+    write_key("mapped-key", key);
+    snprintf(config.gateway.url, sizeof(config.gateway.url), "%s", url);
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "%s", connector);
+    snprintf(config.gateway.mapping, sizeof(config.gateway.mapping), "%s", mapping);
+    snprintf(config.gateway.api_key_path, sizeof(config.gateway.api_key_path), "%s", rig_path("mapped-key"));
+    return config;
+}
+
+/* JSON and, with libxml2 behind the wall, XML. */
+static void a_gateway_without_code_is_paid_behind_the_wall(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *dialect, *connector, *mapping, *key;
+    } rows[] = {{"tokens", "rest", "gateway/mappings/tokens-v1.yaml", "bearer:apikey"},
+                {"xml", "xml", "gateway/mappings/xml-post.yaml", "user:password"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct strict_peer peer;
+        strict_peer_start(&peer, rows[i].dialect);
+        const struct config config = make_mapped(peer.url, rows[i].connector, rows[i].mapping, rows[i].key);
+        pay_with(&config);
+        assert_int_equal(strict_peer_count(&peer, " charge"), 1);
+        strict_peer_stop(&peer);
+    }
+}
+
+static void a_mapping_that_is_wrong_stops_the_start_and_is_told(void **state)
+{
+    (void)state;
+    static const char *const mappings[] = {"", "/nowhere.yaml", "gateway/mappings/xml-post.yaml",
+                                           "packages.txt"};
+    for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
+        const struct config config = make_mapped("https://127.0.0.1:1", "rest", mappings[i], "key");
+        refuses_to_start(&config);
+    }
+    assert_non_null(strstr(rig_log(), "packages.txt:"));
+}
+
 static void the_role_ends_with_its_supervisor(void **state)
 {
     (void)state;
@@ -381,6 +423,8 @@ int main(void)
         cmocka_unit_test(the_role_takes_its_key_out_of_a_store_behind_its_wall),
         cmocka_unit_test(without_a_key_from_its_store_the_role_is_never_ready),
         cmocka_unit_test(a_key_file_that_is_replaced_is_read_behind_the_wall),
+        cmocka_unit_test(a_gateway_without_code_is_paid_behind_the_wall),
+        cmocka_unit_test(a_mapping_that_is_wrong_stops_the_start_and_is_told),
         cmocka_unit_test(the_role_ends_with_its_supervisor),
     };
     /* The children put the wiping heap under their libraries themselves: nothing of them may run here first. */

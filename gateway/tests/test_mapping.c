@@ -226,6 +226,29 @@ static void the_check_of_a_configuration_reads_the_mapping(void **state)
     assert_non_null(strstr(message, "gateway/CMakeLists.txt:"));
 }
 
+/* The paper's worked example is one. */
+static void the_example_of_the_readme_is_a_mapping(void **state)
+{
+    (void)state;
+    static char text[65536];
+    struct mapping *mapping;
+    char message[MAPPING_ERROR_BYTES] = "";
+    FILE *file = fopen("gateway/README.md", "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    char *start = strstr(text, "```yaml\nformat:");
+    assert_non_null(start);
+    start += 8;
+    char *end = strstr(start, "```");
+    assert_non_null(end);
+    enum err err = mapping_parse(&mapping, "README", start, (size_t)(end - start), message);
+    if (err)
+        print_error("%s\n", message);
+    assert_int_equal(err, OK);
+    mapping_free(mapping);
+}
+
 /* --- requests --- */
 
 static struct gateway_tokenise_msg card_of(unsigned cvv_length)
@@ -705,6 +728,31 @@ static void without_an_order_or_a_cancellation_the_payment_is_named_and_asked_fo
     close_file(&built);
 }
 
+static void an_error_that_says_done_is_not_believed(void **state)
+{
+    (void)state;
+    static const char text[] =
+        HEAD "operations:\n  status: {method: GET, path: /s}\n  confirm:\n    method: POST\n"
+             "    path: /c\n    answer: {status: s}\n    results:\n"
+             "      - {status: ok, outcome: done}\n";
+    static const char body[] = "{\"s\":\"ok\"}";
+    static const unsigned statuses[] = {200, 299, 199, 300, 404, 500};
+    const struct connector_account none = {.merchant = ""};
+    struct mapping *mapping;
+    char message[MAPPING_ERROR_BYTES] = "";
+    assert_int_equal(mapping_parse(&mapping, "m", text, sizeof(text) - 1, message), OK);
+    assert_int_equal(generic_bind(mapping, "rest", &none, "https://h", message), OK);
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        struct connector_step step = step_of(CONNECTOR_CONFIRM);
+        struct connector_verdict verdict;
+        const struct connector_account account = {.mapping = mapping};
+        const struct connector_answer answer = {statuses[i], (const uint8_t *)body, sizeof(body) - 1, ""};
+        mapping->connector.read(&account, &step, &answer, &verdict);
+        assert_int_equal(verdict.outcome, i < 2 ? GATEWAY_DONE : GATEWAY_NO_ANSWER);
+    }
+    mapping_free(mapping);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -712,12 +760,14 @@ int main(void)
         cmocka_unit_test(a_mapping_that_is_too_much_is_refused),
         cmocka_unit_test(a_connector_and_its_mapping_must_fit),
         cmocka_unit_test(the_check_of_a_configuration_reads_the_mapping),
+        cmocka_unit_test(the_example_of_the_readme_is_a_mapping),
         cmocka_unit_test(every_request_of_the_token_gateway_is_as_its_file_says),
         cmocka_unit_test(what_a_step_lacks_is_left_out_or_refused),
         cmocka_unit_test(values_cannot_break_out_of_path_header_or_body),
         cmocka_unit_test(the_session_is_the_last_thing_before_the_card),
         cmocka_unit_test(sessions_that_are_none_are_not_sent),
         cmocka_unit_test(answers_are_told_by_the_table_and_not_believed_beyond),
+        cmocka_unit_test(an_error_that_says_done_is_not_believed),
         cmocka_unit_test(decimal_amounts_are_believed_to_the_last_digit),
         cmocka_unit_test(without_an_order_or_a_cancellation_the_payment_is_named_and_asked_for),
     };
