@@ -9,10 +9,11 @@
 #include <string.h>
 
 #define TONES     8
-#define BLOCK     OUTGOING_WATCH_BLOCK
+#define HALF      40 /* samples: two of them are a window */
+#define WINDOW    (2 * HALF)
 #define FULL_DBM0 3.14f  /* of a full-scale sine */
-#define SHARE_MIN 0.85f  /* of a block's energy, in one tone of each group */
-#define LEVEL_MIN 2.0e4f /* energy of a block per sample: two tones of -44 dBm0 */
+#define SHARE_MIN 0.85f  /* of a window's energy, in one tone of each group */
+#define LEVEL_MIN 2.0e4f /* energy of a window per sample: two tones of -44 dBm0 */
 #define QUIET_MAX 5.0e3f /* the same, 6 dB lower: SpanDSP hears nothing below about -40 dBm0 a tone */
 #define TWIST_MAX 10.0f  /* 10 dB, as a ratio of powers */
 #define TWIST_DB  10     /* SpanDSP's own limits, 8 and 4 dB, are narrower than what telephones send */
@@ -20,24 +21,33 @@
 typedef float four __attribute__((vector_size(16)));
 enum { COSINE_LOW, SINE_LOW, COSINE_HIGH, SINE_HIGH, WAVES };
 
+/* What is kept of half a window. */
+struct half {
+    four sums[WAVES]; /* with cosines and sines whose phase is 0 at its first sample */
+    float energy;     /* per sample */
+    bool is_replaced;
+};
+
 struct outgoing_watch {
     dtmf_rx_state_t receiver;
     bool has_heard; /* set by the receiver's callback */
-    /* The second ear's block that is being filled. */
-    int16_t block[BLOCK];
+    bool is_quiet;  /* the packet, so far */
+    bool has_before;
+    struct half before;
+    int16_t samples[HALF]; /* of the half that is being filled; the rest is zero */
     size_t filled, replaced;
-    bool is_quiet; /* the packet, so far */
     struct outgoing_watch_counts counts;
 };
 
-/* The eight frequencies of ITU-T Q.23 over a block, by group: one row a sample. */
-static four waves[BLOCK][WAVES];
+/* The eight frequencies of ITU-T Q.23 over half a window, by group: one row a sample. The last row says how far each turns
+ * from one half to the next. */
+static four waves[HALF + 1][WAVES];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
 static void tables_make(void)
 {
     static const float tones_hz[TONES] = {697, 770, 852, 941, 1209, 1336, 1477, 1633};
-    for (int n = 0; n < BLOCK; n++) {
+    for (int n = 0; n <= HALF; n++) {
         for (int i = 0; i < TONES; i++) {
             double phase = 2 * M_PI * (double)tones_hz[i] * n / DTMF_SAMPLE_RATE;
             waves[n][i < TONES / 2 ? COSINE_LOW : COSINE_HIGH][i % (TONES / 2)] = (float)cos(phase);
@@ -71,9 +81,9 @@ static void receiver_start(struct outgoing_watch *watch)
     dtmf_rx_parms(&watch->receiver, -1, TWIST_DB, TWIST_DB, -99);
 }
 
-static void block_start(struct outgoing_watch *watch)
+static void half_start(struct outgoing_watch *watch)
 {
-    wipe(watch->block, sizeof(watch->block));
+    memset(watch->samples, 0, sizeof(watch->samples));
     watch->filled = watch->replaced = 0;
 }
 
@@ -83,7 +93,7 @@ void outgoing_watch_init(struct outgoing_watch *watch)
     memset(watch, 0, sizeof(*watch));
     watch->counts.residual_dbm0 = OUTGOING_WATCH_NONE;
     receiver_start(watch);
-    block_start(watch);
+    half_start(watch);
 }
 
 static float highest(four re, four im)
@@ -92,30 +102,38 @@ static float highest(four re, four im)
     return fmaxf(fmaxf(square[0], square[1]), fmaxf(square[2], square[3]));
 }
 
-/* Power of the strongest tone of each group in the block, as the mean square of the sine that would give it. */
-static void powers_of(const int16_t block[BLOCK], float *low, float *high)
+/* Power of the strongest tone of a group in both halves together, as the mean square of the sine that would give it. */
+static float power_of(const struct half *first, const struct half *second, int cosine, int sine)
 {
-    four sums[WAVES] = {{0}};
-    for (int n = 0; n < BLOCK; n++) {
-        float sample = block[n];
+    four turn_re = waves[HALF][cosine];
+    four turn_im = waves[HALF][sine];
+    four re = first->sums[cosine] + turn_re * second->sums[cosine] - turn_im * second->sums[sine];
+    four im = first->sums[sine] + turn_im * second->sums[cosine] + turn_re * second->sums[sine];
+    return highest(re, im) * (2.0f / (WINDOW * WINDOW));
+}
+
+static void sums_make(const int16_t samples[HALF], four sums[WAVES])
+{
+    for (int wave = 0; wave < WAVES; wave++)
+        sums[wave] = (four){0};
+    for (int n = 0; n < HALF; n++) {
+        float sample = samples[n];
         four same = {sample, sample, sample, sample};
         for (int wave = 0; wave < WAVES; wave++)
             sums[wave] += same * waves[n][wave];
     }
-    *low = highest(sums[COSINE_LOW], sums[SINE_LOW]) * (2.0f / (BLOCK * BLOCK));
-    *high = highest(sums[COSINE_HIGH], sums[SINE_HIGH]) * (2.0f / (BLOCK * BLOCK));
 }
 
-/* Per sample, over a block whose rest is zero. Five bits less, so that the sum fits and can be taken four at a time. */
-static float energy_of(const int16_t block[BLOCK])
+/* Per sample. Five bits less, so that the sum fits and can be taken four at a time. */
+static float energy_of(const int16_t samples[HALF])
 {
     uint32_t sum = 0;
-    for (int n = 0; n < BLOCK; n++)
-        sum += (uint32_t)((int32_t)block[n] * block[n]) >> 5;
-    return (float)sum * (32.0f / BLOCK);
+    for (int n = 0; n < HALF; n++)
+        sum += (uint32_t)((int32_t)samples[n] * samples[n]) >> 5;
+    return (float)sum * (32.0f / HALF);
 }
 
-static bool block_is_key(float low, float high, float energy)
+static bool window_is_key(float low, float high, float energy)
 {
     return energy >= LEVEL_MIN && low + high >= SHARE_MIN * energy && low <= TWIST_MAX * high &&
            high <= TWIST_MAX * low;
@@ -125,26 +143,38 @@ static void residual_note(struct outgoing_watch *watch, float power)
 {
     float level = 10 * log10f(power * 2 / (32767.0f * 32767.0f) + 1e-12f) + FULL_DBM0;
     watch->counts.residual_dbm0 = fmaxf(watch->counts.residual_dbm0, level);
-    watch->counts.replaced_blocks++;
+    watch->counts.replaced_windows++;
 }
 
-/* A block is full. True: it is the rest of a key. */
-static bool block_judge(struct outgoing_watch *watch)
+/* Two halves lie beside each other. True: the rest of a key is in them. */
+static bool window_judge(struct outgoing_watch *watch, const struct half *now)
 {
-    float energy = energy_of(watch->block);
-    bool is_replaced = watch->replaced == BLOCK;
+    const struct half *before = &watch->before;
+    float energy = (before->energy + now->energy) / 2;
+    bool is_replaced = before->is_replaced && now->is_replaced;
+    if (!is_replaced && energy < LEVEL_MIN)
+        return false;
+    float low = power_of(before, now, COSINE_LOW, SINE_LOW);
+    float high = power_of(before, now, COSINE_HIGH, SINE_HIGH);
+    if (is_replaced)
+        residual_note(watch, fmaxf(low, high));
+    return window_is_key(low, high, energy);
+}
+
+/* Half a window is full. True as above. */
+static bool half_take(struct outgoing_watch *watch)
+{
+    struct half now = {.energy = energy_of(watch->samples), .is_replaced = watch->replaced == HALF};
     bool is_key = false;
-    if (is_replaced || energy >= LEVEL_MIN) {
-        float low;
-        float high;
-        powers_of(watch->block, &low, &high);
-        is_key = block_is_key(low, high, energy);
-        if (is_replaced)
-            residual_note(watch, fmaxf(low, high));
-    }
-    watch->is_quiet &= energy < QUIET_MAX;
+    if (now.is_replaced || now.energy >= QUIET_MAX) /* else next to nothing, and taken for nothing */
+        sums_make(watch->samples, now.sums);
+    if (watch->has_before)
+        is_key = window_judge(watch, &now);
+    watch->is_quiet &= now.energy < QUIET_MAX;
     watch->counts.remains += is_key;
-    block_start(watch);
+    watch->before = now;
+    watch->has_before = true;
+    half_start(watch);
     return is_key;
 }
 
@@ -164,7 +194,7 @@ static size_t replaced_in(const struct mask_run *runs, size_t run_count, size_t 
 static bool receiver_hears(struct outgoing_watch *watch, const int16_t *pcm, size_t count)
 {
     if (watch->filled)
-        watch->is_quiet &= energy_of(watch->block) < QUIET_MAX;
+        watch->is_quiet &= energy_of(watch->samples) < QUIET_MAX;
     if (watch->is_quiet)
         (void)dtmf_rx_fillin(&watch->receiver, (int)count);
     else
@@ -183,14 +213,14 @@ bool outgoing_watch_hear(struct outgoing_watch *watch, const int16_t *pcm, size_
     bool has_remains = false;
     watch->is_quiet = true;
     for (size_t done = 0; done < count;) {
-        size_t piece = BLOCK - watch->filled;
+        size_t piece = HALF - watch->filled;
         piece = piece < count - done ? piece : count - done;
-        memcpy(watch->block + watch->filled, pcm + done, piece * sizeof(*pcm));
+        memcpy(watch->samples + watch->filled, pcm + done, piece * sizeof(*pcm));
         watch->filled += piece;
         watch->replaced += replaced_in(replaced, replaced_count, done, done + piece);
         done += piece;
-        if (watch->filled == BLOCK)
-            has_remains |= block_judge(watch);
+        if (watch->filled == HALF)
+            has_remains |= half_take(watch);
     }
     watch->counts.samples += count;
     return receiver_hears(watch, pcm, count) || has_remains;
@@ -199,7 +229,8 @@ bool outgoing_watch_hear(struct outgoing_watch *watch, const int16_t *pcm, size_
 void outgoing_watch_gap(struct outgoing_watch *watch, size_t count)
 {
     (void)dtmf_rx_fillin(&watch->receiver, (int)count);
-    block_start(watch);
+    watch->has_before = false;
+    half_start(watch);
 }
 
 void outgoing_watch_counts(const struct outgoing_watch *watch, struct outgoing_watch_counts *counts)

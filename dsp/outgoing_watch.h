@@ -2,7 +2,7 @@
  * It shares nothing with the ears that steer the mask, so that a fault of theirs is not its own.
  *
  * Two ears. SpanDSP's receiver knows a whole key, from about 30 ms of it. A second one looks for the rest of a key, which
- * SpanDSP cannot know: blocks of 10 ms that hold one frequency of each group and next to nothing else. Beside them the
+ * SpanDSP cannot know: windows of 10 ms, one every 5 ms, that hold one frequency of each group and next to nothing else. Beside them the
  * highest level at any of the eight frequencies is kept, over the time in which the mask says that it let nothing of the
  * caller pass: while the voice passes, it has these frequencies by nature.
  *
@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #define OUTGOING_WATCH_ALIGN 64
-#define OUTGOING_WATCH_BLOCK 80       /* samples of the second ear: 10 ms */
 #define OUTGOING_WATCH_NONE  (-99.0f) /* level when nothing was measured */
 
 struct
@@ -37,11 +36,11 @@ MUST_USE bool outgoing_watch_hear(struct outgoing_watch *watch, const int16_t *p
 void outgoing_watch_gap(struct outgoing_watch *watch, size_t count);
 
 struct outgoing_watch_counts {
-    uint64_t samples;         /* listened to */
-    uint64_t replaced_blocks; /* of OUTGOING_WATCH_BLOCK, in which the residual was measured */
-    uint32_t keys;            /* heard by SpanDSP */
-    uint32_t remains;         /* heard by the second ear */
-    float residual_dbm0;      /* highest at any of the eight frequencies; OUTGOING_WATCH_NONE */
+    uint64_t samples;          /* listened to */
+    uint64_t replaced_windows; /* in which the residual was measured */
+    uint32_t keys;             /* heard by SpanDSP */
+    uint32_t remains;          /* windows in which the second ear heard something */
+    float residual_dbm0;       /* highest at any of the eight frequencies; OUTGOING_WATCH_NONE */
 };
 void outgoing_watch_counts(const struct outgoing_watch *watch, struct outgoing_watch_counts *counts);
 

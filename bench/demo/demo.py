@@ -120,7 +120,7 @@ def judge_call(service, desk, result, screen):
     reports = judge.judge_call(service, result)
     traced = judge.trace(service, result)
     return JudgedCall(result, reports, traced, judge.latencies(result, traced), (desk.last_call(result.call["id"]) or {})
-                      .get("leg"))
+                      .get("leg"), records=judge.mask_records(service, result))
 
 
 MOMENTS = {  # after which step memory is looked at, and who may hold the card then

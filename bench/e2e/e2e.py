@@ -271,6 +271,29 @@ def watch():
 
 
 @test
+def watch_restarts():
+    """A leg that the watch muted stays muted when the proxy dies, and a vault that restarts is told of it."""
+    with Rig(masking_off=True, watch=True) as rig:
+        with rig.call(1) as call:
+            call.connect()
+            call.arm()
+            call.caller.key("4")
+            call.wait("muted", lambda c: c["muted"])
+            for role in ("proxy", "vault"):
+                rig.service.wait_restarted(role, rig.service.kill(role), 8)
+                time.sleep(1.5)  # both are linked again, and the page knows
+                capture = rig.desk.capture(call.result.capture_id)
+                check(capture["masked"] and capture["muted"], f"after {role}'s death: {capture}")
+                call.caller.key("258" if role == "proxy" else "147")
+            check(capture["state"] == "lost", f"the capture is {capture['state']}")
+            call.hang_up(0.3)
+            report = judge.judge_call(rig.service, call.result)["agent"]
+            leaked = [key["leaked_ms"] for key in report["keys"]]
+            check(len(leaked) == 7 and max(leaked[1:]) == 0 and leaked[0] <= 40, f"leaked: {leaked}")
+        check(wait_audit(rig, "mask.record")[-1]["outcome"] == "alarm", "the record does not say it")
+
+
+@test
 def record():
     """Every capture leaves a record of its masking in the audit trail: clean, watched throughout, and how much is left."""
     with Rig() as rig:

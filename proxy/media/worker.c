@@ -98,7 +98,7 @@ static void report_fill(const struct call *call, struct proxy_leg_report_msg *re
         .watch_keys = watch.keys,
         .watch_remains = watch.remains,
         .residual_cdbm0 =
-            watch.replaced_blocks ? (int32_t)lrintf(100 * watch.residual_dbm0) : PROXY_RESIDUAL_NONE,
+            watch.replaced_windows ? (int32_t)lrintf(100 * watch.residual_dbm0) : PROXY_RESIDUAL_NONE,
         .is_alarmed = leg->counts.alarms != 0,
         .is_resumed = call->is_resumed,
         .is_masking_off = leg->is_revealing,

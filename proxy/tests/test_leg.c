@@ -430,7 +430,7 @@ static void ten_minutes_with_200_keys_are_heard_once_each_and_leak_nothing(void 
     struct outgoing_watch_counts counts;
     leg_watch_counts(&sim->leg, &counts);
     assert_int_equal(counts.samples, 160 * sim->out_count);
-    assert_true(counts.replaced_blocks > 200 * 15);
+    assert_true(counts.replaced_windows > 200 * 15);
     assert_true(counts.residual_dbm0 > -90 && counts.residual_dbm0 < LEAK_DBM0);
     assert_in_range(sim->leg.counts.spans, 200, 260);
     assert_continuous(sim, 0);

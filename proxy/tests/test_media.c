@@ -564,8 +564,12 @@ static void orders_under_traffic_leave_nothing_behind(void **state)
     media_stats(rig.media, &stats);
     assert_int_equal(stats.calls, 0);
     assert_true(stats.packets_relayed > 100);
-    assert_int_equal(media_event_next(rig.media, &event),
-                     ERR_EMPTY); /* what closed calls still had to say is gone */
+    /* What closed calls still had to say is gone, but for the last word on an armed leg. */
+    for (size_t last = 0; media_event_next(rig.media, &event) == OK; last++) {
+        assert_int_equal(event.kind, MEDIA_EVENT_DISARMED);
+        assert_true(event.report.is_last);
+        assert_true(last < 8); /* one may lie there from before its call was closed */
+    }
     for (int i = 0; i < 8; i++)
         phone_close(&phones[i]);
     rig_stop(&rig);

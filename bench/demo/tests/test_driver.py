@@ -22,13 +22,15 @@ def report(**changes):
     return {**clean, **changes}
 
 
-def outcome(sent=23, kept=23, state="approved", events=0, infos=0, memory=(), **changes):
+def outcome(sent=23, kept=23, state="approved", events=0, infos=0, memory=(), records=("clean",),
+            **changes):
     hears = {"event_packets": events}
     result = types.SimpleNamespace(keys_sent=sent, keys_captured=kept, state=state, capture={"token": "pm_x"},
                                    agent_summary={"hears": hears, "sip": {"infos_received": infos}},
                                    recorder_summary={"hears": {"event_packets": 0}})
     call = JudgedCall(result, {"agent": report(**changes), "recorder": report()})
     call.memory = list(memory)
+    call.records = [{"what": "mask.alarm" if verdict == "muted" else "mask.record", "outcome": verdict} for verdict in records]
     return Outcome(20, calls=[call])
 
 
@@ -59,7 +61,7 @@ class Driver(unittest.TestCase):
         self.assertTrue(outcome().is_good())
         bad_memory = {"finds": 1, "is_allowed": False}
         for changes in ({"kept": 22}, {"kept": 24}, {"sent": 0, "kept": 0}, {"state": "declined"}, {"events": 1}, {"infos": 1},
-                        {"verdict": "leaked"}, {"keys_missing": 1}, {"memory": [bad_memory]}):
+                        {"records": ()}, {"records": ("not_watched",)}, {"records": ("muted", "clean")}, {"verdict": "leaked"}, {"keys_missing": 1}, {"memory": [bad_memory]}):
             self.assertFalse(outcome(**changes).is_good(), changes)
             self.assertNotIn("nothing leaked", outcome(**changes).headline(), changes)
         self.assertTrue(outcome(memory=[{"finds": 1, "is_allowed": True}]).is_good())

@@ -38,6 +38,18 @@ def judge_call(service, result):
     return reports
 
 
+def mask_records(service, result, timeout_s=3):
+    """What the audit trail says of the masking of this call's capture: its record, written when the leg was given back, and
+    alarms of the watch if there were any."""
+    end = time.monotonic() + timeout_s
+    while True:
+        lines = [json.loads(line) for line in (service.state / "audit.jsonl").read_text(encoding="ascii").splitlines()]
+        lines = [line for line in lines if line["what"].startswith("mask.") and line.get("resource") == result.capture_id]
+        if any(line["what"] == "mask.record" for line in lines) or time.monotonic() > end:
+            return lines
+        time.sleep(0.05)
+
+
 def trace(service, result):
     """The armed path run again over caller.wav, over the time the leg was armed: suspicions, decisions, spans."""
     masked = result.step_time("masked")

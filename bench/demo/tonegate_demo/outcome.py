@@ -10,6 +10,7 @@ class JudgedCall:
     latencies: list = dataclasses.field(default_factory=list)
     leg: dict = None     # the live leg's own report, as the desk shows it
     memory: list = dataclasses.field(default_factory=list)  # what judge.memory found, moment by moment
+    records: list = dataclasses.field(default_factory=list)  # lines of the audit trail on the leg's masking
 
 
 @dataclasses.dataclass
@@ -45,9 +46,15 @@ class Outcome:
                    call.result.agent_summary["sip"]["infos_received"] == 0 and
                    call.result.recorder_summary["hears"]["event_packets"] == 0 for call in self.calls)
 
+    def is_recorded(self):
+        """The audit trail holds a record of each leg's masking, and the watch that listened to it heard no key."""
+        return bool(self.calls) and all(
+            call.records and all(line["what"] == "mask.record" and line["outcome"] == "clean" for line in call.records)
+            for call in self.calls)
+
     def is_good(self):
         return self.is_captured() and not self.is_leaked() and self.is_payment_good() and self.is_quiet() and \
-            self.is_memory_clean()
+            self.is_memory_clean() and self.is_recorded()
 
     def summary(self):
         """result.json"""
@@ -74,6 +81,8 @@ class Outcome:
             wrong.append("digits LEAKED")
         if not self.is_quiet():
             wrong.append("telephone-events or INFO reached the agent")
+        if not self.is_recorded():
+            wrong.append("the audit trail does not say that the masking was clean")
         if not self.is_memory_clean():
             wrong.append("the card was found in memory that must not hold it")
         if not self.is_payment_good():
@@ -92,6 +101,8 @@ class Outcome:
         return [
             ("P1", "no digit of an armed leg is audible, decodable or relayed towards agent or recorder",
              not self.is_leaked() and self.is_quiet()),
+            ("P1", "somebody else listens to what leaves a masked leg, and the audit trail holds a record of it",
+             self.is_recorded()),
             ("P2", "card digits exist only in the vault and, for one request, in the gateway process", memory),
             ("P3", "a payment is charged at most once and always reaches a known end",
              all(call.result.state in ("approved", "declined", "failed", "cancelled") for call in self.calls)),

@@ -217,6 +217,24 @@ def memory_section(looks):
             "only until the payment is made.</p></section>")
 
 
+def record_section(records):
+    """The audit trail's own words on the masking."""
+    rows = []
+    for line in records:
+        level = line.get("residual_dbm0")
+        kind = "ok" if line["outcome"] == "clean" else "no"
+        cells = (line["what"], f"{line.get('from', line['time'])[11:23]} to {line.get('to', line['time'])[11:23]}",
+                 line.get("spans", "–"), f"{line.get('masked_ms', 0) / 1000:.2f} s", f"{line.get('watched_ms', 0) / 1000:.2f} s",
+                 line.get("watch_keys", 0) + line.get("watch_remains", 0), "–" if level is None else f"{level:.1f} dBm0")
+        rows.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) +
+                    f"<td class=\"{kind}\">{html.escape(line['outcome'])}</td></tr>")
+    return ("<section><h2>The record of masking</h2><table><tr><th>audit line</th><th>leg masked, UTC</th><th>spans</th>"
+            "<th>replaced</th><th>listened to</th><th>keys heard</th><th>left at the eight frequencies</th><th>verdict</th></tr>"
+            f"{''.join(rows)}</table><p class=soft>Written into the hash-chained audit trail when the leg was given back. An ear "
+            "that shares nothing with the mask listens to every packet before it leaves; had it heard a key, the leg would "
+            "have been muted. The times of single keys are left out on purpose.</p></section>")
+
+
 def promise_table(promises):
     rows = "".join(f"<tr><td>{name}</td><td>{html.escape(text)}</td>"
                    f"<td class=\"{'soft' if kept is None else 'ok' if kept else 'no'}\">"
@@ -266,6 +284,7 @@ def write(path, service, outcome):
         f"<section><h2>How late</h2>{latency_table(first.latencies)}<p class=soft>An onset is the sample at which the "
         "tone begins in the caller's mouth: packetisation, network and page are included in the live lines.</p></section>",
         f"<section><h2>The streams</h2>{stream_table(result)}</section>",
+        record_section(first.records),
         memory_section(first.memory),
         f"<section><h2>The payment</h2>{payment_table(result)}</section>",
         f"<section><h2>The promises</h2>{promise_table(outcome.promises())}</section>",
