@@ -622,6 +622,7 @@ static const struct key gateway_keys[] = {
     {.name = "service", .read = read_name, .offset = OF(service)},
     {.name = "merchant", .read = read_name, .offset = OF(merchant)},
     {.name = "sandbox", .read = read_bool, .offset = OF(sandbox)},
+    {.name = "trace", .read = read_path, .offset = OF(trace_path)},
     {.name = "enabled", .read = read_off, .offset = OF(is_off)},
     {.name = "on_open", .read = read_on_open, .offset = OF(on_open)},
     NUMBER("create_timeout_ms", OF(create_timeout_ms), 1000, LIMIT_GATEWAY_CEILING_MS),
@@ -715,6 +716,8 @@ static enum err check_gateway(struct reader *reader, const struct config_gateway
 {
     if (!gateway->certificate_path[0] != !gateway->certificate_key_path[0])
         return complain(reader, 1, "%s: client_certificate and client_key go together", name);
+    if (gateway->trace_path[0] && !gateway->sandbox)
+        return complain(reader, 1, "%s: trace shows payloads of test cards and needs sandbox: true", name);
     return OK;
 }
 

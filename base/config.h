@@ -57,14 +57,15 @@ struct config_gateway {
     char proxy[LIMIT_PATH_BYTES];            /* http://HOST:PORT; empty: none */
     char certificate_path[LIMIT_PATH_BYTES]; /* our own, for a gateway that asks for one; with its key */
     char certificate_key_path[LIMIT_PATH_BYTES];
-    bool sandbox;                /* allows a loopback gateway; refuses live keys */
-    bool is_off;                 /* enabled: false; no payment begins, what has begun ends */
-    enum config_on_open on_open; /* of the first gateway */
-    unsigned create_timeout_ms;  /* requirement C1: 5000 */
-    unsigned charge_timeout_ms;  /* requirement C1: 30000 */
-    unsigned ceiling_ms;         /* a step with everything in it; requirement C1: 60000 */
-    unsigned retries;            /* requirement C2: 2 */
-    unsigned create_retries;     /* requirement C2: 1 */
+    bool sandbox;                      /* allows a loopback gateway; refuses live keys */
+    char trace_path[LIMIT_PATH_BYTES]; /* payloads of test cards, with sandbox only; empty: none */
+    bool is_off;                       /* enabled: false; no payment begins, what has begun ends */
+    enum config_on_open on_open;       /* of the first gateway */
+    unsigned create_timeout_ms;        /* requirement C1: 5000 */
+    unsigned charge_timeout_ms;        /* requirement C1: 30000 */
+    unsigned ceiling_ms;               /* a step with everything in it; requirement C1: 60000 */
+    unsigned retries;                  /* requirement C2: 2 */
+    unsigned create_retries;           /* requirement C2: 1 */
     unsigned retry_wait_ms;
     unsigned retry_factor; /* requirement C2: 2; 1 is always the same wait */
     unsigned slow_mark_ms; /* requirement S3-22: a step that takes longer is told as slow; 0: never */

@@ -1,5 +1,7 @@
 #include "gateway/gateway.h"
 
+#include "gateway/test_card.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/http.h"
@@ -105,6 +107,8 @@ enum err gateway_open(struct gateway *gateway, uint8_t index, struct event_base 
     enum err err = settings->connector && take_host(gateway) ? OK : ERR_RANGE;
     if (!err)
         err = open_client(gateway, base);
+    if (!err && settings->trace_path[0])
+        err = settings->is_sandbox ? trace_open(&gateway->trace, settings->trace_path) : ERR_RANGE;
     if (!err)
         err = secret_new(&gateway->access, CONNECTOR_KEY_BYTES);
     if (!err)
@@ -118,12 +122,30 @@ void gateway_close(struct gateway *gateway)
 {
     key_ring_free(gateway->keys);
     gateway->keys = NULL;
+    trace_close(gateway->trace);
+    gateway->trace = NULL;
     http_client_free(gateway->client);
     secret_free(gateway->settings.key);
     secret_free(gateway->access);
     gateway->client = NULL;
     gateway->settings.key = NULL;
     gateway->access = NULL;
+}
+
+bool gateway_card_is_allowed(const struct gateway *gateway, const uint8_t *digits, size_t count)
+{
+    const struct step_settings *settings = &gateway->settings;
+    const struct secret *key = gateway_key(gateway, false);
+    bool is_live = connector_url_is_live(settings->url) ||
+                   (key && settings->connector->key_is_live(secret_bytes(key), secret_length(key)));
+    bool is_test = test_card_is(digits, count);
+    if (is_test && is_live)
+        log_event(LOG_ERROR, "a test card with a live key or host: it is refused, the gateway is not asked");
+    else if (!is_test && gateway->trace)
+        log_event(LOG_ERROR, "gateway.trace is on: only published test cards are sent");
+    else
+        return true;
+    return false;
 }
 
 /* --- access tokens --- */

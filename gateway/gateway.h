@@ -9,6 +9,7 @@
 #include "gateway/connector.h"
 #include "gateway/key_ring.h"
 #include "gateway/order_msg.h"
+#include "gateway/trace.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -37,6 +38,7 @@ struct step_settings {
     unsigned key_max_age_s;               /* see key_ring.h */
     struct key_store *key_store;          /* must outlive the gateway; NULL: none */
     bool is_sandbox;                      /* a live key is not taken */
+    char trace_path[LIMIT_PATH_BYTES];    /* see trace.h; with is_sandbox only; empty: none */
     unsigned create_timeout_ms;           /* CREATE, STATUS, ABANDON, LINK; connecting, whatever the step */
     unsigned charge_timeout_ms;           /* TOKENISE and what moves money */
     unsigned ceiling_ms;                  /* 0: LIMIT_GATEWAY_CEILING_MS */
@@ -55,6 +57,7 @@ typedef void gateway_key_h(void *owner, struct gateway *gateway, bool is_another
 struct gateway {
     struct step_settings settings; /* its key has gone into keys */
     struct key_ring *keys;
+    struct trace *trace; /* NULL: none */
     gateway_key_h *key_h;
     void *key_owner;
     uint8_t index;
@@ -72,6 +75,10 @@ struct gateway {
 MUST_USE enum err gateway_open(struct gateway *gateway, uint8_t index, struct event_base *base,
                                const struct step_settings *settings, gateway_key_h *key_h, void *owner);
 void gateway_close(struct gateway *gateway); /* twice is once */
+
+/* False also logs why: a published test card meets a live key or host, or a real card a trace (requirement S4-09).
+ * digits as the vault keeps them. */
+bool gateway_card_is_allowed(const struct gateway *gateway, const uint8_t *digits, size_t count);
 
 /* --- access tokens, where the connector wants a login --- */
 

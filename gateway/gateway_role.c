@@ -181,6 +181,7 @@ static void fill_settings(const struct config_gateway *config, struct step_setti
     snprintf(settings->key_reference, sizeof(settings->key_reference), "%s", config->api_key_path);
     settings->key_max_age_s = config->key_max_age_s;
     settings->is_sandbox = config->sandbox;
+    snprintf(settings->trace_path, sizeof(settings->trace_path), "%s", config->trace_path);
     settings->on_open = (enum gateway_on_open)config->on_open;
     settings->is_off = config->is_off;
 }

@@ -208,6 +208,7 @@ static void judge(struct step *step, const struct http_answer *answer, struct co
         struct connector_answer heard = {answer->status, answer->body, answer->body_length, answer->headers};
         step->gateway->settings.connector->read(&step->gateway->settings.account, &step->what, &heard,
                                                 verdict);
+        trace_answer(step->gateway->trace, step->gateway->settings.connector, &step->what, &heard);
         refuse_echo(step, verdict);
     }
     if (verdict->outcome == GATEWAY_NO_ANSWER)
@@ -467,10 +468,15 @@ static enum err step_build(struct step *step, struct connector_verdict *verdict)
     secret_wipe(body);
     wipe(&step->request, sizeof(step->request));
     step->request.body = body;
+    const struct gateway_tokenise_msg *card = step->what.card;
     if ((settings->connector->operations & 1u << step->what.operation) == 0)
         err = ERR_UNSUPPORTED;
+    if (card && !gateway_card_is_allowed(step->gateway, card->number, card->number_length))
+        err = ERR_REFUSED;
     if (!err)
         err = settings->connector->build(&settings->account, &step->what, &step->request, verdict);
+    if (!err)
+        trace_request(step->gateway->trace, settings->connector, &settings->account, &step->what);
     if (err && err != ERR_EMPTY)
         connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
     step->plain_header_length = step->request.header_length;

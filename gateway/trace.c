@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DIGIT_RUN_MAX 5
+#define DIGIT_RUN_MAX    5
+#define TRACE_LINE_BYTES (6 * LIMIT_HTTP_REPLY_BYTES + 4096) /* every byte escaped */
 
 struct trace {
     int fd;
@@ -45,13 +46,19 @@ void trace_close(struct trace *trace)
 static void write_line(struct trace *trace, json_t *line)
 {
     uint64_t held;
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    size_t length = text ? strlen(text) : 0;
+    /* jansson's own memory may be the wiping heap: the text is written into ours. */
+    char *text = malloc(TRACE_LINE_BYTES);
+    size_t length =
+        text && line ? json_dumpb(line, text, TRACE_LINE_BYTES - 1, JSON_COMPACT | JSON_ENSURE_ASCII) : 0;
+    bool is_whole = length > 0 && length < TRACE_LINE_BYTES;
     json_decref(line);
-    if (text)
-        text[length++] = '\n'; /* in the place of its end */
-    if ((!text || write(trace->fd, text, length) != (ssize_t)length) && log_limit_pass(&trace->limit, &held))
+    if (is_whole)
+        text[length++] = '\n';
+    if ((!is_whole || write(trace->fd, text, length) != (ssize_t)length) &&
+        log_limit_pass(&trace->limit, &held))
         log_event(LOG_WARN, "a line of gateway.trace was lost", LOG_COUNT("held_back", held));
+    if (text)
+        wipe(text, is_whole ? length : TRACE_LINE_BYTES);
     free(text);
 }
 
@@ -107,7 +114,8 @@ void trace_request(struct trace *trace, const struct connector *connector,
     }
     if (request)
         secret_free(request->body);
-    wipe(&zeros, sizeof(zeros));
+    if (request)
+        wipe(request, sizeof(*request));
     free(request);
 }
 

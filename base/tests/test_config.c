@@ -101,6 +101,7 @@ static void a_mistake_is_named_with_file_line_and_expectation(void **state)
     expect_complaint("reference_header: X-Call-Reference", "reference_header: \"X-a: b\"", "letters, digits");
     expect_complaint("url: \"https://", "url: \"http://", "https://");
     expect_complaint("sandbox: false", "sandbox: maybe", "true or false");
+
     expect_complaint("enabled: true", "enabled: yes", "true or false");
     expect_complaint("on_open: fallback", "on_open: pray", "expected one of fallback queue agent");
     expect_complaint("retry_factor: 2", "retry_factor: 0", "a whole number 1..10");
@@ -136,6 +137,8 @@ static void what_is_missing_doubled_or_does_not_fit_together_is_refused(void **s
         {"api_key_file: /etc/tonegate/stripe.key", "api_key_file: aws:production-stripe-key",
          "needs secrets: aws"},
         {"# client_key: /etc/tonegate/client.key", "client_key: /etc/tonegate/client.key  ", "go together"},
+        {"# trace: /var/lib/tonegate/gateway.trace", "trace: /var/lib/tonegate/gateway.trace  ",
+         "needs sandbox: true"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         memcpy(text, example, example_length);

@@ -102,6 +102,59 @@ static void a_payment_goes_from_card_to_charge_and_is_booked_once(void **state)
     json_decref(ledger);
 }
 
+/* The rig's own settings replaced, for one test. */
+static void reopen(const char *trace_path, const char *key)
+{
+    struct step_settings settings = rig_settings(sandbox.url);
+    settings.is_sandbox = trace_path != NULL;
+    if (trace_path)
+        snprintf(settings.trace_path, sizeof(settings.trace_path), "%s", trace_path);
+    if (key) {
+        size_t capacity;
+        memcpy(secret_buffer(settings.key, &capacity), key, strlen(key));
+        secret_set_length(settings.key, strlen(key));
+    }
+    rig_close(&rig);
+    rig_open(&rig, &settings);
+}
+
+static void a_trace_shows_a_test_card_s_payment_and_takes_no_other_card(void **state)
+{
+    (void)state;
+    static char text[65536];
+    char token[LIMIT_TOKEN_BYTES], order[LIMIT_TOKEN_BYTES];
+    char path[256];
+    snprintf(path, sizeof(path), "%s", rig_path("gateway.trace"));
+    reopen(path, NULL);
+    prepare("4242424242424242", 4250, token, order);
+    expect(ask(GATEWAY_CONFIRM, 4250, token, order), GATEWAY_DONE, ORDER_SUCCEEDED, REASON_NONE);
+    struct gateway_tokenise_msg real = rig_tokenise(next_capture, 2, "4929000000000006");
+    expect(rig_ask(&rig, &real), GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    assert_non_null(strstr(text, "card[number]=0000000000000000"));
+    assert_non_null(strstr(text, "\"step\":\"confirm\""));
+    assert_non_null(strstr(text, "\"status\":200"));
+    assert_non_null(strstr(text, order));
+    assert_null(strstr(text, "42424")); /* the sandbox tells the last four, as gateways do */
+    assert_null(strstr(text, "4929"));
+    assert_null(strstr(text, RIG_API_KEY));
+    memset(text, 0, sizeof(text)); /* another test searches the process for what is in it */
+    unlink(path);
+}
+
+static void a_test_card_never_meets_a_live_key(void **state)
+{
+    (void)state;
+    reopen(NULL, "sk_live_rigofthegatewaytests");
+    struct gateway_tokenise_msg card = rig_tokenise(next_capture, 1, "4242424242424242");
+    size_t before = rig_ledger_count(&rig, &sandbox, "charged");
+    expect(rig_ask(&rig, &card), GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
+    assert_int_equal(rig_ledger_count(&rig, &sandbox, "charged"), before);
+}
+
 static void every_test_card_gets_its_outcome(void **state)
 {
     (void)state;
@@ -561,6 +614,8 @@ int main(void)
 #define WITH_RIG(test) cmocka_unit_test_setup_teardown(test, open_rig, close_rig)
     const struct CMUnitTest tests[] = {
         WITH_RIG(a_payment_goes_from_card_to_charge_and_is_booked_once),
+        WITH_RIG(a_trace_shows_a_test_card_s_payment_and_takes_no_other_card),
+        WITH_RIG(a_test_card_never_meets_a_live_key),
         WITH_RIG(every_test_card_gets_its_outcome),
         WITH_RIG(a_card_that_fails_its_checks_is_declined_before_an_order),
         WITH_RIG(a_lost_answer_is_replayed_and_charged_once),
