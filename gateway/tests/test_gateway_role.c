@@ -119,7 +119,7 @@ static void ask(struct child *child, const void *message, size_t size, struct ga
     assert_true(wait_for(child->vault, GATEWAY_REPLY, reply, sizeof(*reply)));
 }
 
-static void pay_as(const struct config *config)
+static void pay_with(const struct config *config)
 {
     struct child child;
     struct role_plain_msg plain;
@@ -142,8 +142,8 @@ static void pay_as(const struct config *config)
 
 static void pay_through(const char *host)
 {
-    const struct config config = make_config(host);
-    pay_as(&config);
+    struct config config = make_config(host);
+    pay_with(&config);
 }
 
 static void the_role_pays_behind_its_wall(void **state)
@@ -263,24 +263,6 @@ static void a_live_key_never_meets_the_sandbox(void **state)
     refuses_to_start(&config);
 }
 
-static void the_connector_can_be_named(void **state)
-{
-    (void)state;
-    struct config config = make_config("127.0.0.1");
-    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "nosuch");
-    refuses_to_start(&config);
-    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "braintree");
-    struct child child;
-    struct role_plain_msg plain;
-    struct gateway_reply_msg reply;
-    start(&child, &config);
-    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
-    struct gateway_order_msg order = rig_create(7, 1, 555, "tokencc_x");
-    ask(&child, &order, sizeof(order), &reply);
-    assert_string_equal(reply.order_ref, "cap-aaaaaaaaaaaaaaah-1"); /* as only Braintree's does */
-    assert_int_equal(stop(&child), 0);
-}
-
 static struct config make_mapped(const char *url, const char *connector, const char *mapping, const char *key)
 {
     struct config config = make_config("127.0.0.1");
@@ -304,7 +286,7 @@ static void a_gateway_without_code_is_paid_behind_the_wall(void **state)
         struct strict_peer peer;
         strict_peer_start(&peer, rows[i].dialect);
         const struct config config = make_mapped(peer.url, rows[i].connector, rows[i].mapping, rows[i].key);
-        pay_as(&config);
+        pay_with(&config);
         assert_int_equal(strict_peer_count(&peer, " charge"), 1);
         strict_peer_stop(&peer);
     }
@@ -320,6 +302,24 @@ static void a_mapping_that_is_wrong_stops_the_start_and_is_told(void **state)
         refuses_to_start(&config);
     }
     assert_non_null(strstr(rig_log(), "packages.txt:"));
+}
+
+static void the_connector_can_be_named(void **state)
+{
+    (void)state;
+    struct config config = make_config("127.0.0.1");
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "nosuch");
+    refuses_to_start(&config);
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "braintree");
+    struct child child;
+    struct role_plain_msg plain;
+    struct gateway_reply_msg reply;
+    start(&child, &config);
+    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    struct gateway_order_msg order = rig_create(7, 1, 555, "tokencc_x");
+    ask(&child, &order, sizeof(order), &reply);
+    assert_string_equal(reply.order_ref, "cap-aaaaaaaaaaaaaaah-1"); /* as only Braintree's does */
+    assert_int_equal(stop(&child), 0);
 }
 
 static void the_role_ends_with_its_supervisor(void **state)
@@ -345,9 +345,9 @@ int main(void)
         cmocka_unit_test(an_unknown_host_is_unavailable_and_kills_nothing),
         cmocka_unit_test(a_name_server_that_is_silent_does_not_stop_the_heart),
         cmocka_unit_test(a_live_key_never_meets_the_sandbox),
-        cmocka_unit_test(the_connector_can_be_named),
         cmocka_unit_test(a_gateway_without_code_is_paid_behind_the_wall),
         cmocka_unit_test(a_mapping_that_is_wrong_stops_the_start_and_is_told),
+        cmocka_unit_test(the_connector_can_be_named),
         cmocka_unit_test(the_role_ends_with_its_supervisor),
     };
     /* The children put the wiping heap under their libraries themselves: nothing of them may run here first. */
