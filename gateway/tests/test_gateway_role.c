@@ -264,24 +264,6 @@ static void a_live_key_never_meets_the_sandbox(void **state)
     refuses_to_start(&config);
 }
 
-static void the_connector_can_be_named(void **state)
-{
-    (void)state;
-    struct config config = make_config("127.0.0.1");
-    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "nosuch");
-    refuses_to_start(&config);
-    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "braintree");
-    struct child child;
-    struct role_plain_msg plain;
-    struct gateway_reply_msg reply;
-    start(&child, &config);
-    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
-    struct gateway_order_msg order = rig_create(7, 1, 555, "tokencc_x");
-    ask(&child, &order, sizeof(order), &reply);
-    assert_string_equal(reply.order_ref, "cap-aaaaaaaaaaaaaaah-1"); /* as only Braintree's does */
-    assert_int_equal(stop(&child), 0);
-}
-
 static void the_role_takes_its_key_out_of_a_store_behind_its_wall(void **state)
 {
     (void)state;
@@ -396,6 +378,24 @@ static void a_mapping_that_is_wrong_stops_the_start_and_is_told(void **state)
     assert_non_null(strstr(rig_log(), "packages.txt:"));
 }
 
+static void the_connector_can_be_named(void **state)
+{
+    (void)state;
+    struct config config = make_config("127.0.0.1");
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "nosuch");
+    refuses_to_start(&config);
+    snprintf(config.gateway.connector, sizeof(config.gateway.connector), "braintree");
+    struct child child;
+    struct role_plain_msg plain;
+    struct gateway_reply_msg reply;
+    start(&child, &config);
+    assert_true(wait_for(child.control, ROLE_READY, &plain, sizeof(plain)));
+    struct gateway_order_msg order = rig_create(7, 1, 555, "tokencc_x");
+    ask(&child, &order, sizeof(order), &reply);
+    assert_string_equal(reply.order_ref, "cap-aaaaaaaaaaaaaaah-1"); /* as only Braintree's does */
+    assert_int_equal(stop(&child), 0);
+}
+
 static void the_role_ends_with_its_supervisor(void **state)
 {
     (void)state;
@@ -419,12 +419,12 @@ int main(void)
         cmocka_unit_test(an_unknown_host_is_unavailable_and_kills_nothing),
         cmocka_unit_test(a_name_server_that_is_silent_does_not_stop_the_heart),
         cmocka_unit_test(a_live_key_never_meets_the_sandbox),
-        cmocka_unit_test(the_connector_can_be_named),
         cmocka_unit_test(the_role_takes_its_key_out_of_a_store_behind_its_wall),
         cmocka_unit_test(without_a_key_from_its_store_the_role_is_never_ready),
         cmocka_unit_test(a_key_file_that_is_replaced_is_read_behind_the_wall),
         cmocka_unit_test(a_gateway_without_code_is_paid_behind_the_wall),
         cmocka_unit_test(a_mapping_that_is_wrong_stops_the_start_and_is_told),
+        cmocka_unit_test(the_connector_can_be_named),
         cmocka_unit_test(the_role_ends_with_its_supervisor),
     };
     /* The children put the wiping heap under their libraries themselves: nothing of them may run here first. */

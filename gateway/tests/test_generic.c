@@ -95,6 +95,7 @@ static void open_place(struct place *place, const struct dialect *dialect, const
     assert_int_equal(err, OK);
     settings.account.mapping = place->mapping;
     settings.connector = &place->mapping->connector;
+    settings.create_timeout_ms = settings.charge_timeout_ms = 20000; /* the machine may be busy */
     set_key(&settings, key ? key : dialect->key);
     rig_open(&place->rig, &settings);
 }

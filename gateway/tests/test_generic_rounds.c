@@ -44,11 +44,11 @@ static void parse_oauth(struct driver *driver, char *message)
     assert_non_null(file);
     text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     fclose(file);
-    char *auth = strstr(text, "auth:");
-    char *after = strstr(text, "idempotency:");
+    char *auth = strstr(text, "\nauth:");
+    char *after = strstr(text, "\nidempotency:");
     assert_true(auth && after);
     int length =
-        snprintf(made, sizeof(made), "%.*sauth: " OAUTH_AUTH "\n%s", (int)(auth - text), text, after);
+        snprintf(made, sizeof(made), "%.*s\nauth: " OAUTH_AUTH "%s", (int)(auth - text), text, after);
     assert_int_equal(mapping_parse(&driver->mapping, "m", made, (size_t)length, message), OK);
 }
 
@@ -105,8 +105,8 @@ static void send_request(struct driver *driver, struct connector_request *reques
                                       .url = url,
                                       .headers = request->headers,
                                       .body = request->body,
-                                      .connect_timeout_ms = 5000,
-                                      .timeout_ms = 5000};
+                                      .connect_timeout_ms = 20000,
+                                      .timeout_ms = 20000};
     assert_int_equal(http_start(NULL, driver->client, &sent, answered, driver), OK);
     event_base_dispatch(driver->base);
 }

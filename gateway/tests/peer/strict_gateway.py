@@ -4,7 +4,7 @@
 strict_gateway.py DIALECT CERTIFICATE KEY JOURNAL
   tokens    JSON, bearer and X-API-Key, idempotency keys    (gateway/mappings/tokens-v1.yaml)
   aws       the same, signed with AWS Signature Version 4, which is computed again here from what arrived
-  session   JSON, one-time session tokens of five seconds   (session-token.yaml)
+  session   JSON, one-time session tokens                 (session-token.yaml)
   pay       JSON of Twilio's Generic Pay Connector          (generic-pay.yaml)
   xml       XML over POST                                   (xml-post.yaml)
   oauth     JSON behind an OAuth client-credentials login
@@ -201,7 +201,7 @@ def session(gateway, method, path, query, body, words):
     if (method, path) == ("POST", "/Generate_Session_Token"):
         check_fields(body, ["Reference"])
         token = base64.b64encode(hashlib.sha256(str(time.time()).encode()).digest()).decode()
-        gateway.sessions[token] = time.time() + 5
+        gateway.sessions[token] = time.time() + 30
         return 200, {"Session_Token": token}
     if (method, path) == ("POST", "/Submit_Card"):
         flat = check_fields(body, ["Session_Token", "CC_Number", "Expiry", "CVV"])
