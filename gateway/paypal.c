@@ -293,7 +293,7 @@ static bool is_amount(const struct connector_step *step, const json_t *amount)
 /* Of the order as a whole; a change may be about less. */
 static bool is_order_amount(const struct connector_step *step, const json_t *amount)
 {
-    int64_t value;
+    int64_t value = 0;
     return step->operation >= CONNECTOR_CAPTURE && step->operation != CONNECTOR_LINK
                ? take_amount(step, amount, &value) && value >= step->amount_minor
                : is_amount(step, amount);
