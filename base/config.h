@@ -47,7 +47,7 @@ struct config_gateway {
     char url[LIMIT_PATH_BYTES]; /* https:// only */
     char api_key_path[LIMIT_PATH_BYTES];
     char ca_path[LIMIT_PATH_BYTES];   /* empty: the system's */
-    char connector[LIMIT_NAME_BYTES]; /* stripe, paypal, braintree; empty: by the host of url */
+    char connector[LIMIT_NAME_BYTES]; /* stripe, paypal, ..., rest, xml, aws; empty: by the host of url */
     char mapping[LIMIT_PATH_BYTES];   /* rest, xml, aws: the file that says how the gateway speaks */
     char region[LIMIT_NAME_BYTES];    /* what requests are signed for, where they are */
     char service[LIMIT_NAME_BYTES];

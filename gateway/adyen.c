@@ -16,35 +16,6 @@
 /* Required, and never visited: a telephone order is not redirected. */
 #define RETURN_URL "https://localhost/not-used"
 
-#define REFERENCE_LENGTH 16 /* of Adyen's references and stored cards */
-
-/* --- Adyen's references --- */
-
-/* They are 16 letters and digits, some of them digits only. Such a one is taken with a '_' in its middle, so that no
- * check for card numbers, here or at the desk, can mistake it for one. */
-static bool take_reference(const char *text, char *out)
-{
-    char whole[REFERENCE_LENGTH + 1];
-    if (connector_take_id(text, "", out, LIMIT_TOKEN_BYTES))
-        return strchr(out, '_') == NULL && strchr(out, '-') == NULL;
-    if (!connector_take_number(text, whole, sizeof(whole)) || strlen(whole) != REFERENCE_LENGTH ||
-        strpbrk(whole, "_-"))
-        return false;
-    snprintf(out, LIMIT_TOKEN_BYTES, "%.8s_%s", whole, whole + REFERENCE_LENGTH / 2);
-    return true;
-}
-
-/* As Adyen wrote it. */
-static void give_reference(const char *text, char *out)
-{
-    size_t length = 0;
-    for (; *text && length < LIMIT_TOKEN_BYTES - 1; text++) {
-        if (*text != '_')
-            out[length++] = *text;
-    }
-    out[length] = '\0';
-}
-
 /* --- saying a step --- */
 
 static void put_amount(const char *currency, int64_t value, struct json_writer *json)
@@ -113,7 +84,7 @@ static void put_payment(const struct connector_step *step, struct json_writer *j
     put_shopper(step, json);
     json_open_object(json, "paymentMethod");
     json_put_text(json, "type", "scheme");
-    give_reference(step->token, text);
+    connector_give_long(step->token, text);
     json_put_text(json, "storedPaymentMethodId", text);
     json_close(json);
     json_open_object(json, "additionalData");
@@ -240,7 +211,7 @@ static enum err adyen_build(const struct connector_account *account, const struc
     enum err err = check_step(account, step);
     if (err)
         return err;
-    give_reference(step->order_ref, payment);
+    connector_give_long(step->order_ref, payment);
     request->method = "POST";
     request->has_card = step->operation == CONNECTOR_TOKENISE;
     snprintf(request->path, sizeof(request->path), ADYEN_VERSION "%s%s%s",
@@ -370,7 +341,7 @@ static void read_token(const struct connector_step *step, const json_t *root,
         id = reply_text(extra, "recurring.recurringDetailReference");
     if (!id) /* good card, and nothing stored: the account does not store, or does not tell */
         connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
-    else if (!take_reference(id, verdict->token))
+    else if (!connector_take_long(id, verdict->token))
         connector_bad_answer(step, verdict);
 }
 
@@ -384,7 +355,7 @@ static void read_created(const struct connector_step *step, const json_t *root,
         return;
     verdict->order_state = ORDER_AUTHORISED;
     if (!reply_is(root, "merchantReference", name) || !is_amount(step, root) ||
-        !take_reference(reply_text(root, "pspReference"), verdict->order_ref))
+        !connector_take_long(reply_text(root, "pspReference"), verdict->order_ref))
         connector_bad_answer(step, verdict);
 }
 
@@ -398,7 +369,7 @@ static void read_change(const struct connector_account *account, const struct co
         [CONNECTOR_VOID] = ORDER_CANCELLED,
     };
     char payment[LIMIT_TOKEN_BYTES];
-    give_reference(step->order_ref, payment);
+    connector_give_long(step->order_ref, payment);
     connector_bad_answer(step, verdict);
     if (!reply_is(root, "status", "received") || !reply_is(root, "paymentPspReference", payment) ||
         !reply_is(root, "merchantAccount", account->merchant))
@@ -406,7 +377,7 @@ static void read_change(const struct connector_account *account, const struct co
     if (calls[step->operation].has_amount && !is_amount(step, root))
         return;
     char reference[LIMIT_TOKEN_BYTES];
-    if (!take_reference(reply_text(root, "pspReference"), reference))
+    if (!connector_take_long(reply_text(root, "pspReference"), reference))
         return;
     connector_verdict_set(verdict, GATEWAY_DONE, states[step->operation], REASON_NONE);
     if (step->operation == CONNECTOR_REFUND)

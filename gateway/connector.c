@@ -287,6 +287,40 @@ bool connector_take_number(const char *text, char *out, size_t capacity)
     return take_text(text, "", capacity, out, capacity);
 }
 
+#define SPLIT_DIGITS 8
+
+bool connector_take_long(const char *text, char *out)
+{
+    char whole[LIMIT_TOKEN_BYTES];
+    size_t length = 0, digits = 0;
+    memset(out, 0, LIMIT_TOKEN_BYTES);
+    if (!connector_take_number(text, whole, sizeof(whole)) || strpbrk(whole, "_-"))
+        return false;
+    if (connector_take_id(whole, "", out, LIMIT_TOKEN_BYTES))
+        return true;
+    for (const char *c = whole; *c && length < LIMIT_TOKEN_BYTES - 2; c++) {
+        out[length++] = *c;
+        digits = *c >= '0' && *c <= '9' ? digits + 1 : 0;
+        if (digits % SPLIT_DIGITS == 0 && digits > 0 && c[1] >= '0' && c[1] <= '9')
+            out[length++] = '_';
+    }
+    out[length] = '\0';
+    if (length < LIMIT_TOKEN_BYTES - 2)
+        return true;
+    memset(out, 0, LIMIT_TOKEN_BYTES);
+    return false;
+}
+
+void connector_give_long(const char *text, char *out)
+{
+    size_t length = 0;
+    for (; *text && length < LIMIT_TOKEN_BYTES - 1; text++) {
+        if (*text != '_')
+            out[length++] = *text;
+    }
+    out[length] = '\0';
+}
+
 bool connector_take_url(const char *text, char *out, size_t capacity)
 {
     static const char scheme[] = "https://";

@@ -213,6 +213,14 @@ bool connector_take_id(const char *text, const char *prefix, char *out, size_t c
  * step.c refuses the one that is the card's own number. */
 bool connector_take_number(const char *text, char *out, size_t capacity);
 
+/* The same for a gateway whose identifiers are letters and digits, some of them almost only digits (Adyen, PayPal), into a
+ * form that no check for card numbers, here or at the desk, can mistake for one: in a run that long a '_' stands behind
+ * every eighth digit. Without such a run out is text itself. out has room for LIMIT_TOKEN_BYTES. */
+bool connector_take_long(const char *text, char *out);
+
+/* As the gateway wrote it: without the '_'. */
+void connector_give_long(const char *text, char *out);
+
 /* Takes an address out of an answer: https://, a host, printable, no user part, no run of digits that could be a card
  * number. False: out is empty. */
 bool connector_take_url(const char *text, char *out, size_t capacity);

@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         const char *carry; /* into a later round */
     } rows[] = {
         {&stripe_connector, "pm_token", "pi_order", "4250", 0, "cus_carried"},
-        {&paypal_connector, "8kk8451t", "ORDER1", "42.50", 0, "CARRIED1"},
+        {&paypal_connector, "8kk8451t", "ORDER1", "42.50", 1, "authorizations/A1/capture"},
         {&braintree_connector, "tokencc_bc_x", "cap-aaaaaaaaaaaaaaba-1", "42.50", 0, "Y2FycmllZA"},
         {&adyen_connector, "M5N7TQ4TG5PFWR50", "KHQC5N7G84BLNK43", "4250", 1, ""},
         {&cybersource_connector, "F45FB3E443AC3C57E053", "cap-aaaaaaaaaaaaaaba-1", "42.50", 0,

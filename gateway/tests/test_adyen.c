@@ -1,6 +1,8 @@
-/* Adyen's connector row by row: what is said, and what each answer means. */
+/* Adyen's connector row by row, and payments against a server that keeps idempotency keys: STATUS is CONFIRM's request again. */
 #include "gateway/adyen.h"
 #include "gateway/tests/connector_case.h"
+#include "gateway/tests/strict/strict_rig.h"
+#include "gateway/wipe_heap.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,7 +166,7 @@ static void a_stored_card_becomes_the_token(void **state)
     case_step(&the, CONNECTOR_TOKENISE);
     case_hear(&the, 200, "", "{\"resultCode\":\"Authorised\",\"additionalData\":{}}");
     case_expect(&the, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
-    static const char *const ids[] = {"", "M5N7TQ4TG5PFWR5_", "12345678901234567", "a b"};
+    static const char *const ids[] = {"", "M5N7TQ4TG5PFWR5_", "M5N7-TQ4TG5PFWR5", "a b"};
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         char body[256];
         snprintf(body, sizeof(body),
@@ -416,6 +418,163 @@ static void the_key_goes_into_its_header_and_live_hosts_are_known(void **state)
     assert_ptr_equal(connector_find("adyen"), &adyen_connector);
 }
 
+/* --- against the strict server --- */
+
+static struct strict strict;
+static struct connector_verdict verdict;
+
+static int start(void **state)
+{
+    (void)state;
+    strict = (struct strict){
+        .connector = &adyen_connector, .key = "AQEstrict", .account = {.merchant = "ShopAccount"}};
+    strict_start(&strict, "adyen");
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    strict_stop(&strict);
+    return 0;
+}
+
+static enum gateway_outcome order(enum connector_operation operation, uint64_t id)
+{
+    struct connector_step step = strict_order(operation, id);
+    strict_do(&strict, &step, &verdict);
+    return verdict.outcome;
+}
+
+/* What the books say of the payment that was made as the number-th. */
+static json_int_t booked(size_t number, const char *what)
+{
+    json_t *books = strict_books(&strict);
+    json_int_t amount =
+        json_integer_value(json_object_get(json_array_get(json_object_get(books, "payments"), number), what));
+    json_decref(books);
+    return amount;
+}
+
+static void create(uint64_t capture, bool is_authorise_only)
+{
+    struct gateway_tokenise_msg card = rig_tokenise(capture, 1, CASE_NUMBER);
+    assert_int_equal(rig_ask(&strict.rig, &card)->outcome, GATEWAY_DONE);
+    memcpy(strict_token, strict.rig.reply.token, sizeof(strict_token));
+    struct gateway_order_msg message = rig_create(capture, 1, 1999, strict_token);
+    message.is_authorise_only = is_authorise_only;
+    assert_int_equal(rig_ask(&strict.rig, &message)->outcome, GATEWAY_DONE);
+    memcpy(strict_order_ref, strict.rig.reply.order_ref, sizeof(strict_order_ref));
+}
+
+static void a_payment_and_what_follows_it(void **state)
+{
+    (void)state;
+    strict_pay(&strict, 1, ORDER_SUCCEEDED);
+    assert_int_equal(wipe_heap_count_pattern(CASE_NUMBER, 16), 0);
+    assert_int_equal(booked(0, "captured"), 1999);
+    assert_int_equal(order(CONNECTOR_REFUND, 0x31), GATEWAY_DONE);
+    assert_non_null(strchr(verdict.order_ref, '_'));               /* digits only, and no card */
+    assert_int_equal(order(CONNECTOR_REFUND, 0x31), GATEWAY_DONE); /* the same order again */
+    assert_int_equal(booked(0, "given_back"), 1999);
+    assert_int_equal(order(CONNECTOR_LINK, 0x32), GATEWAY_DONE);
+    assert_int_equal(strncmp(verdict.url, "https://test.adyen.link/PL", 26), 0);
+    create(2, true);
+    struct gateway_step_msg step = rig_step(GATEWAY_CONFIRM, 2, 1, 1999, strict_token, strict_order_ref);
+    step.is_authorise_only = 1;
+    assert_int_equal(rig_ask(&strict.rig, &step)->order_state, ORDER_AUTHORISED);
+    assert_int_equal(booked(1, "captured"), 0);
+    struct connector_step part = strict_order(CONNECTOR_CAPTURE, 0x33);
+    part.amount_minor = 500;
+    strict_do(&strict, &part, &verdict);
+    assert_int_equal(verdict.outcome, GATEWAY_DONE);
+    assert_int_equal(booked(1, "captured"), 500);
+    create(3, false);
+    step = rig_step(GATEWAY_ABANDON, 3, 1, 1999, "", strict_order_ref);
+    assert_int_equal(rig_ask(&strict.rig, &step)->order_state, ORDER_CANCELLED);
+    assert_int_equal(booked(2, "held"), 0);
+    strict_pay(&strict, 4, ORDER_SUCCEEDED);
+    assert_int_equal(order(CONNECTOR_VOID, 0x34), GATEWAY_DONE);
+    assert_int_equal(booked(3, "given_back"), 1999);
+}
+
+static void a_lost_answer_is_asked_for_with_the_same_request(void **state)
+{
+    (void)state;
+    create(1, false);
+    struct connector_step confirm = strict_order(CONNECTOR_CONFIRM, 1);
+    confirm.attempt = 1;
+    strict_lose(&strict, &confirm, 0);
+    assert_int_equal(booked(0, "captured"), 1999);
+    struct gateway_step_msg status = rig_step(GATEWAY_STATUS, 1, 1, 1999, "", strict_order_ref);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(rig_ask(&strict.rig, &status)->order_state, ORDER_SUCCEEDED);
+    assert_int_equal(booked(0, "captured"), 1999);
+    /* A question about a confirmation that never arrived carries it out, once. */
+    create(2, false);
+    status = rig_step(GATEWAY_STATUS, 2, 1, 1999, "", strict_order_ref);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(rig_ask(&strict.rig, &status)->order_state, ORDER_SUCCEEDED);
+    assert_int_equal(booked(1, "captured"), 1999);
+    /* The order itself: sent again by the step machinery, held once. */
+    strict_tell(&strict, "lose");
+    struct gateway_tokenise_msg card = rig_tokenise(3, 1, CASE_NUMBER);
+    assert_int_equal(rig_ask(&strict.rig, &card)->outcome, GATEWAY_DONE);
+    strict_tell(&strict, "lose");
+    struct gateway_order_msg message = rig_create(3, 1, 1999, strict.rig.reply.token);
+    assert_int_equal(rig_ask(&strict.rig, &message)->outcome, GATEWAY_DONE);
+    json_t *books = strict_books(&strict);
+    assert_int_equal(json_array_size(json_object_get(books, "payments")), 3);
+    json_decref(books);
+}
+
+static void a_decline_comes_before_money_is_held(void **state)
+{
+    (void)state;
+    struct gateway_tokenise_msg card = rig_tokenise(1, 1, CASE_NUMBER);
+    assert_int_equal(rig_ask(&strict.rig, &card)->outcome, GATEWAY_DONE);
+    strict_tell(&strict, "set?decline=12");
+    struct gateway_order_msg message = rig_create(1, 1, 1999, strict.rig.reply.token);
+    assert_int_equal(rig_ask(&strict.rig, &message)->outcome, GATEWAY_DECLINED);
+    assert_int_equal(strict.rig.reply.reason, REASON_INSUFFICIENT_FUNDS);
+    card = rig_tokenise(2, 1, "4111111111111112");
+    assert_int_equal(rig_ask(&strict.rig, &card)->outcome, GATEWAY_DECLINED);
+    assert_int_equal(strict.rig.reply.reason, REASON_WRONG_NUMBER);
+}
+
+static void the_server_refuses_what_is_wrong(void **state)
+{
+    (void)state;
+    strict_pay(&strict, 1, ORDER_SUCCEEDED);
+    static const struct {
+        enum connector_operation operation;
+        const char *from, *to;
+    } rows[] = {
+        {CONNECTOR_REFUND, "X-API-Key: AQE", "X-API-Key: BQE"},
+        {CONNECTOR_REFUND, "Idempotency-Key", "X"},
+        {CONNECTOR_REFUND, "ord_aaaaaaaaaaaaaaaj-refund",
+         "cap_aaaaaaaaaaaaaaab-1-confirm"}, /* a key that was used */
+        {CONNECTOR_REFUND, "ShopAccount", "Another"},
+        {CONNECTOR_REFUND, "\"value\":1999", "\"value\":19.99"},
+        {CONNECTOR_REFUND, "\"value\":1999", "\"value\":2000"},
+        {CONNECTOR_REFUND, "\"currency\":\"USD\"", "\"currency\":\"EUR\""},
+        {CONNECTOR_CAPTURE, "\"amount\"", "\"sum\""}, /* and nothing more is held */
+        {CONNECTOR_CREATE, "\"manualCapture\":\"true\"", "\"manualCapture\":\"false\""},
+        {CONNECTOR_CREATE, "caller-", "somebody-"},
+        {CONNECTOR_CREATE, "Moto", "Ecommerce"},
+        {CONNECTOR_TOKENISE, "\"value\":0", "\"value\":1"},
+        {CONNECTOR_TOKENISE, "\"cvc\"", "\"cvv\""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct gateway_tokenise_msg card = rig_tokenise(1, 1, CASE_NUMBER);
+        struct connector_step step = strict_order(rows[i].operation, 9);
+        step.attempt = 1;
+        step.card = rows[i].operation == CONNECTOR_TOKENISE ? &card : NULL;
+        strict_plant(&strict, &step, rows[i].from, rows[i].to);
+    }
+    assert_int_equal(booked(0, "given_back"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,5 +592,16 @@ int main(void)
         cmocka_unit_test_setup(a_field_of_the_card_that_fails_is_a_decline, begin),
         cmocka_unit_test_setup(the_key_goes_into_its_header_and_live_hosts_are_known, begin),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest payments[] = {
+        cmocka_unit_test_setup_teardown(a_payment_and_what_follows_it, start, stop),
+        cmocka_unit_test_setup_teardown(a_lost_answer_is_asked_for_with_the_same_request, start, stop),
+        cmocka_unit_test_setup_teardown(a_decline_comes_before_money_is_held, start, stop),
+        cmocka_unit_test_setup_teardown(the_server_refuses_what_is_wrong, start, stop),
+    };
+    rig_setup();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (strict_is_possible())
+        failed += cmocka_run_group_tests(payments, NULL, NULL);
+    rig_teardown();
+    return failed;
 }

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -36,55 +37,75 @@ static const struct api {
         enum connector_operation operation;
         unsigned round;
         const char *carry;
+        bool is_authorise_only;
     } steps[STEPS_MAX];
     size_t step_count;
+    bool may_be_absent; /* from the folder of descriptions: then this one is left out, and said so */
 } apis[] = {
     {"stripe-slim.json",
      &stripe_connector,
      "pm_token",
      "pi_order",
-     {{CONNECTOR_TOKENISE, 0, ""},
-      {CONNECTOR_CREATE, 0, ""},
-      {CONNECTOR_CONFIRM, 0, ""},
-      {CONNECTOR_STATUS, 0, ""},
-      {CONNECTOR_ABANDON, 0, ""},
-      {CONNECTOR_CAPTURE, 0, ""},
-      {CONNECTOR_VOID, 0, ""},
-      {CONNECTOR_REFUND, 0, ""},
-      {CONNECTOR_REFUND, 1, "-"},
-      {CONNECTOR_SUBSCRIBE, 0, ""},
-      {CONNECTOR_SUBSCRIBE, 1, "cus_1"},
-      {CONNECTOR_SUBSCRIBE, 2, "cus_1"}},
-     12},
+     {{CONNECTOR_TOKENISE, 0, "", false},
+      {CONNECTOR_CREATE, 0, "", false},
+      {CONNECTOR_CONFIRM, 0, "", false},
+      {CONNECTOR_STATUS, 0, "", false},
+      {CONNECTOR_ABANDON, 0, "", false},
+      {CONNECTOR_CAPTURE, 0, "", false},
+      {CONNECTOR_VOID, 0, "", false},
+      {CONNECTOR_REFUND, 0, "", false},
+      {CONNECTOR_REFUND, 1, "-", false},
+      {CONNECTOR_SUBSCRIBE, 0, "", false},
+      {CONNECTOR_SUBSCRIBE, 1, "cus_1", false},
+      {CONNECTOR_SUBSCRIBE, 2, "cus_1", false}},
+     12,
+     false},
     {"paypal-vault_payment_tokens_v3.json",
      &paypal_connector,
      "8kk8451t",
      "5O190127TN364715T",
-     {{CONNECTOR_TOKENISE, 0, ""}, {CONNECTOR_TOKENISE, 1, "5C991763VB2781612"}},
-     2},
+     {{CONNECTOR_TOKENISE, 0, "", false}, {CONNECTOR_TOKENISE, 1, "5C991763VB2781612", false}},
+     2,
+     false},
     {"paypal-checkout_orders_v2.json",
      &paypal_connector,
      "8kk8451t",
      "5O190127TN364715T",
-     {{CONNECTOR_CREATE, 0, ""},
-      {CONNECTOR_CONFIRM, 0, ""},
-      {CONNECTOR_STATUS, 0, ""},
-      {CONNECTOR_ABANDON, 0, ""}},
-     4},
+     {{CONNECTOR_CREATE, 0, "", false},
+      {CONNECTOR_CONFIRM, 0, "", false},
+      {CONNECTOR_STATUS, 0, "", false},
+      {CONNECTOR_ABANDON, 0, "", false},
+      {CONNECTOR_CREATE, 0, "", true},
+      {CONNECTOR_CONFIRM, 0, "", true},
+      {CONNECTOR_CAPTURE, 0, "", false},
+      {CONNECTOR_CAPTURE, 1, "capture", false},
+      {CONNECTOR_LINK, 0, "", false}},
+     9,
+     false},
     {"adyen-CheckoutService-v71.json",
      &adyen_connector,
      "M5N7TQ4TG5PFWR50",
      "KHQC5N7G84BLNK43",
-     {{CONNECTOR_TOKENISE, 0, ""},
-      {CONNECTOR_CREATE, 0, ""},
-      {CONNECTOR_CONFIRM, 0, ""},
-      {CONNECTOR_STATUS, 0, ""},
-      {CONNECTOR_ABANDON, 0, ""},
-      {CONNECTOR_CAPTURE, 0, ""},
-      {CONNECTOR_VOID, 0, ""},
-      {CONNECTOR_REFUND, 0, ""},
-      {CONNECTOR_LINK, 0, ""}},
-     9},
+     {{CONNECTOR_TOKENISE, 0, "", false},
+      {CONNECTOR_CREATE, 0, "", false},
+      {CONNECTOR_CONFIRM, 0, "", false},
+      {CONNECTOR_STATUS, 0, "", false},
+      {CONNECTOR_ABANDON, 0, "", false},
+      {CONNECTOR_CAPTURE, 0, "", false},
+      {CONNECTOR_VOID, 0, "", false},
+      {CONNECTOR_REFUND, 0, "", false},
+      {CONNECTOR_LINK, 0, "", false}},
+     9,
+     false},
+    {"paypal-payments_payment_v2.json",
+     &paypal_connector,
+     "8kk8451t",
+     "5O190127TN364715T",
+     {{CONNECTOR_CAPTURE, 1, "authorizations/3C679366HH908993F/capture", false},
+      {CONNECTOR_VOID, 1, "authorizations/3C679366HH908993F/void", false},
+      {CONNECTOR_REFUND, 1, "captures/2GG279541U471931P/refund", false}},
+     3,
+     true},
 };
 #define API_COUNT (sizeof(apis) / sizeof(apis[0]))
 
@@ -92,6 +113,7 @@ static char shared[512];
 static char modules[512];
 static pid_t peers[API_COUNT];
 static in_port_t ports[API_COUNT];
+static bool is_absent[API_COUNT];
 
 /* --- the peer --- */
 
@@ -127,8 +149,12 @@ static int find_parts(void)
         return left_out("no peers/openapi-strict.js in TONEGATE_SHARED");
     for (size_t i = 0; i < API_COUNT; i++) {
         snprintf(path, sizeof(path), "%s/specs/%s", shared, apis[i].spec);
-        if (access(path, R_OK) != 0)
+        is_absent[i] = access(path, R_OK) != 0;
+        if (is_absent[i] && !apis[i].may_be_absent)
             return left_out("a vendor's description is not in specs/ of TONEGATE_SHARED");
+        if (is_absent[i])
+            printf("left out: %s is not in specs/ of TONEGATE_SHARED\n", apis[i].spec);
+        fflush(stdout); /* before a fork */
     }
     if (run((const char *const[]){"node", "--version", NULL}, NULL) != 0)
         return left_out("no node");
@@ -186,8 +212,10 @@ static void start_peer(size_t at)
 static int start_peers(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < API_COUNT; i++)
-        start_peer(i);
+    for (size_t i = 0; i < API_COUNT; i++) {
+        if (!is_absent[i])
+            start_peer(i);
+    }
     return 0;
 }
 
@@ -195,6 +223,8 @@ static int stop_peers(void **state)
 {
     (void)state;
     for (size_t i = 0; i < API_COUNT; i++) {
+        if (is_absent[i])
+            continue;
         kill(peers[i], SIGTERM);
         waitpid(peers[i], NULL, 0);
     }
@@ -232,7 +262,7 @@ static unsigned send_raw(in_port_t port, const struct connector_request *request
 }
 
 static void build(const struct api *api, enum connector_operation operation, unsigned round,
-                  const char *carry, struct connector_request *request)
+                  const char *carry, bool is_authorise_only, struct connector_request *request)
 {
     static const struct connector_account account = {.merchant = "TonegateTest"};
     struct connector_verdict verdict;
@@ -249,6 +279,7 @@ static void build(const struct api *api, enum connector_operation operation, uns
                                   .amount_minor = 1999,
                                   .currency = "GBP",
                                   .round = round,
+                                  .is_authorise_only = is_authorise_only,
                                   .card = round == 0 ? &card : NULL};
     snprintf(step.token, sizeof(step.token), "%s", operation == CONNECTOR_TOKENISE ? "" : api->token);
     snprintf(step.order_ref, sizeof(step.order_ref), "%s", api->order_ref);
@@ -264,17 +295,17 @@ static void every_request_fits_the_vendors_own_description(void **state)
 {
     (void)state;
     for (size_t k = 0; k < API_COUNT; k++) {
-        for (size_t i = 0; i < apis[k].step_count; i++) {
+        for (size_t i = 0; !is_absent[k] && i < apis[k].step_count; i++) {
             struct connector_request request;
             char answer[8192];
             build(&apis[k], apis[k].steps[i].operation, apis[k].steps[i].round, apis[k].steps[i].carry,
-                  &request);
+                  apis[k].steps[i].is_authorise_only, &request);
             unsigned status = send_raw(ports[k], &request, secret_bytes(request.body),
                                        secret_length(request.body), answer, sizeof(answer));
             /* The description of 2024-02 knows only BILLING_AGREEMENT here; PayPal's reference for this call has
              * SETUP_TOKEN. That one difference, and no other, is let pass. */
             bool is_known =
-                apis[k].steps[i].round == 1 &&
+                apis[k].steps[i].operation == CONNECTOR_TOKENISE &&
                 strstr(answer, "token/type must be equal to one of the allowed values: BILLING_AGREEMENT\"}");
             if (is_known)
                 status = 200;
@@ -322,7 +353,9 @@ static void the_peers_do_refuse_what_the_description_does_not_allow(void **state
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct connector_request request;
         char answer[8192];
-        build(&apis[rows[i].api], rows[i].operation, 0, "", &request);
+        if (is_absent[rows[i].api])
+            continue;
+        build(&apis[rows[i].api], rows[i].operation, 0, "", false, &request);
         unsigned status = send_raw(ports[rows[i].api], &request, rows[i].body, strlen(rows[i].body), answer,
                                    sizeof(answer));
         if (status != 400)

@@ -1,5 +1,6 @@
 /* PayPal's connector row by row, and its way through login and rounds against a small PayPal of our own. */
 #include "gateway/paypal.h"
+#include "gateway/tests/connector_case.h"
 #include "gateway/tests/fake/fake_gateway.h"
 #include "gateway/tests/rig.h"
 #include "gateway/wipe_heap.h"
@@ -282,6 +283,269 @@ static void a_setup_token_leads_to_the_next_round(void **state)
     expect(GATEWAY_DONE, ORDER_NONE, REASON_NONE);
 }
 
+/* --- after the card --- */
+
+static struct connector_case the;
+
+static int begin(void **state)
+{
+    (void)state;
+    case_begin(&the, &paypal_connector, "8kk8451t", "5O190127TN364715T");
+    return 0;
+}
+
+#define MONEY(value) "\"amount\":{\"currency_code\":\"USD\",\"value\":\"" value "\"}"
+
+static void each_change_is_said_as_the_reference_has_it(void **state)
+{
+    (void)state;
+    static const enum connector_operation readers[] = {CONNECTOR_CAPTURE, CONNECTOR_VOID, CONNECTOR_REFUND,
+                                                       CONNECTOR_ABANDON};
+    for (size_t i = 0; i < 4; i++) {
+        case_step(&the, readers[i]);
+        case_says(&the, "GET", "/v2/checkout/orders/5O190127TN364715T", "");
+    }
+    case_step(&the, CONNECTOR_CAPTURE);
+    case_round(&the, 1, "authorizations/3C6/capture");
+    case_says(&the, "POST", "/v2/payments/authorizations/3C6/capture",
+              "{" MONEY("19.99") ",\"invoice_id\":\"ord_aaaaaaaaaaaaaaba\",\"final_capture\":true}");
+    assert_non_null(strstr(the.request.headers, "PayPal-Request-Id: ord_aaaaaaaaaaaaaaba-capture-1\n"));
+    case_round(&the, 1, "capture");
+    case_says(&the, "POST", "/v2/checkout/orders/5O190127TN364715T/capture", "{}");
+    case_step(&the, CONNECTOR_VOID);
+    case_round(&the, 1, "authorizations/3C6/void");
+    case_says(&the, "POST", "/v2/payments/authorizations/3C6/void", "");
+    case_step(&the, CONNECTOR_REFUND);
+    case_round(&the, 1, "captures/2GG/refund");
+    case_says(&the, "POST", "/v2/payments/captures/2GG/refund",
+              "{" MONEY("19.99") ",\"invoice_id\":\"ord_aaaaaaaaaaaaaaba\"}");
+    case_step(&the, CONNECTOR_LINK);
+    case_says(
+        &the, "POST", "/v2/checkout/orders",
+        "{\"intent\":\"CAPTURE\",\"purchase_units\":[{\"custom_id\":\"call_aaaaaaaaaaaaaaca\",\"invoice_id\":"
+        "\"ord_aaaaaaaaaaaaaaba\"," MONEY("19.99") "}]}");
+    the.step.is_authorise_only = true;
+    case_step(&the, CONNECTOR_CREATE);
+    assert_int_equal(case_build(&the), OK);
+    assert_non_null(strstr(the.body, "\"intent\":\"AUTHORIZE\""));
+    case_step(&the, CONNECTOR_CONFIRM);
+    assert_int_equal(case_build(&the), OK);
+    assert_string_equal(the.request.path, "/v2/checkout/orders/5O190127TN364715T/authorize");
+    case_step(&the, CONNECTOR_SUBSCRIBE);
+    assert_int_equal(case_build(&the), ERR_RANGE);
+}
+
+#define HELD(status, value)                                                                                  \
+    ",\"payments\":{\"authorizations\":[{\"id\":\"3C679366HH908993F\",\"status\":\"" status                  \
+    "\"," MONEY(value) "}]}"
+#define TAKEN(status, refunds)                                                                               \
+    ",\"payments\":{\"captures\":[{\"id\":\"2GG279541U471931P\",\"status\":\"" status                        \
+    "\"," MONEY("19.99") "}]" refunds "}"
+#define GIVEN(name, status, value)                                                                           \
+    ",\"refunds\":[{\"id\":\"1JU08902781691411\",\"status\":\"" status "\",\"invoice_id\":\"" name           \
+    "\"," MONEY(value) "}]"
+
+static void every_state_of_an_authorisation_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum gateway_order_state held, charged; /* charged: as the answer to a charge */
+        enum gateway_outcome confirm, abandon;
+    } rows[] = {
+        {ORDER("COMPLETED", HELD("CREATED", "19.99")), ORDER_AUTHORISED, ORDER_PENDING, GATEWAY_DONE,
+         GATEWAY_NO_ANSWER},
+        {ORDER("COMPLETED", HELD("PENDING", "19.99")), ORDER_PENDING, ORDER_PENDING, GATEWAY_DONE,
+         GATEWAY_FAILED},
+        {ORDER("COMPLETED", HELD("CAPTURED", "19.99")), ORDER_SUCCEEDED, ORDER_SUCCEEDED, GATEWAY_DONE,
+         GATEWAY_FAILED},
+        {ORDER("COMPLETED", HELD("PARTIALLY_CAPTURED", "19.99")), ORDER_SUCCEEDED, ORDER_SUCCEEDED,
+         GATEWAY_DONE, GATEWAY_FAILED},
+        {ORDER("COMPLETED", HELD("VOIDED", "19.99")), ORDER_CANCELLED, ORDER_CANCELLED, GATEWAY_FAILED,
+         GATEWAY_DONE},
+        {ORDER("COMPLETED", HELD("EXPIRED", "19.99")), ORDER_CANCELLED, ORDER_CANCELLED, GATEWAY_FAILED,
+         GATEWAY_DONE},
+        {ORDER("COMPLETED", HELD("DENIED", "19.99")), ORDER_OPEN, ORDER_OPEN, GATEWAY_DECLINED, GATEWAY_DONE},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        the.step.is_authorise_only = false;
+        case_step(&the, CONNECTOR_STATUS);
+        case_hear(&the, 200, "", rows[i].body);
+        assert_int_equal(the.verdict.order_state, rows[i].charged);
+        the.step.is_authorise_only = true;
+        case_hear(&the, 200, "", rows[i].body);
+        assert_int_equal(the.verdict.order_state, rows[i].held);
+        case_step(&the, CONNECTOR_CONFIRM);
+        case_hear(&the, 201, "", rows[i].body);
+        assert_int_equal(the.verdict.outcome, rows[i].confirm);
+        case_step(&the, CONNECTOR_ABANDON);
+        case_hear(&the, 200, "", rows[i].body);
+        assert_int_equal(the.verdict.outcome, rows[i].abandon);
+        assert_int_equal(the.verdict.again == CONNECTOR_NEXT, rows[i].abandon == GATEWAY_NO_ANSWER);
+    }
+    case_step(&the, CONNECTOR_STATUS);
+    case_hear(&the, 200, "", ORDER("COMPLETED", HELD("CREATED", "19.98")));
+    case_expect(&the, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+}
+
+static void an_order_tells_what_a_change_needs(void **state)
+{
+    (void)state;
+    static const struct {
+        enum connector_operation operation;
+        const char *body, *carry; /* "": no further round */
+        enum gateway_outcome outcome;
+    } rows[] = {
+        {CONNECTOR_CAPTURE, ORDER("COMPLETED", HELD("CREATED", "19.99")),
+         "authorizations/3C679366HH908993F/capture", GATEWAY_NO_ANSWER},
+        {CONNECTOR_CAPTURE, ORDER("APPROVED", ""), "capture",
+         GATEWAY_FAILED}, /* of a link; FAILED if it cannot be said */
+        {CONNECTOR_CAPTURE, ORDER("CREATED", ""), "", GATEWAY_FAILED},
+        {CONNECTOR_CAPTURE, ORDER("COMPLETED", TAKEN("COMPLETED", "")), "", GATEWAY_DONE},
+        {CONNECTOR_CAPTURE, ORDER("COMPLETED", TAKEN("PENDING", "")), "", GATEWAY_UNAVAILABLE},
+        {CONNECTOR_CAPTURE, ORDER("COMPLETED", HELD("VOIDED", "19.99")), "", GATEWAY_FAILED},
+        {CONNECTOR_VOID, ORDER("COMPLETED", HELD("CREATED", "19.99")),
+         "authorizations/3C679366HH908993F/void", GATEWAY_NO_ANSWER},
+        {CONNECTOR_VOID, ORDER("COMPLETED", HELD("VOIDED", "19.99")), "", GATEWAY_DONE},
+        {CONNECTOR_VOID, ORDER("COMPLETED", TAKEN("COMPLETED", "")), "",
+         GATEWAY_FAILED}, /* that would be a refund */
+        {CONNECTOR_REFUND, ORDER("COMPLETED", TAKEN("COMPLETED", "")), "captures/2GG279541U471931P/refund",
+         GATEWAY_NO_ANSWER},
+        {CONNECTOR_REFUND,
+         ORDER("COMPLETED", TAKEN("PARTIALLY_REFUNDED", GIVEN("ord_another", "COMPLETED", "5.00"))),
+         "captures/2GG279541U471931P/refund", GATEWAY_NO_ANSWER},
+        {CONNECTOR_REFUND,
+         ORDER("COMPLETED", TAKEN("REFUNDED", GIVEN("ord_aaaaaaaaaaaaaaba", "COMPLETED", "19.99"))), "",
+         GATEWAY_DONE},
+        {CONNECTOR_REFUND,
+         ORDER("COMPLETED", TAKEN("COMPLETED", GIVEN("ord_aaaaaaaaaaaaaaba", "FAILED", "19.99"))), "",
+         GATEWAY_FAILED},
+        {CONNECTOR_REFUND,
+         ORDER("COMPLETED", TAKEN("REFUNDED", GIVEN("ord_aaaaaaaaaaaaaaba", "COMPLETED", "1.00"))), "",
+         GATEWAY_NO_ANSWER},
+        {CONNECTOR_REFUND, ORDER("COMPLETED", HELD("CREATED", "19.99")), "", GATEWAY_FAILED},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        case_step(&the, rows[i].operation);
+        case_hear(&the, 200, "", rows[i].body);
+        assert_int_equal(the.verdict.outcome, rows[i].outcome);
+        assert_string_equal(the.verdict.carry, rows[i].carry);
+        assert_int_equal(the.verdict.again == CONNECTOR_NEXT, rows[i].carry[0] != '\0');
+    }
+    the.step.amount_minor = 500; /* a part is ours to give back, more than all is not */
+    case_hear(&the, 200, "", ORDER("COMPLETED", TAKEN("COMPLETED", "")));
+    assert_int_equal(the.verdict.again, CONNECTOR_NEXT);
+    the.step.amount_minor = 2000;
+    case_hear(&the, 200, "", ORDER("COMPLETED", TAKEN("COMPLETED", "")));
+    case_expect(&the, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
+}
+
+static void every_change_has_its_answer(void **state)
+{
+    (void)state;
+#define DONE(status, value) "{\"id\":\"2GG279541U471931P\",\"status\":\"" status "\"," MONEY(value) "}"
+    static const struct {
+        enum connector_operation operation;
+        const char *carry;
+        unsigned status;
+        const char *body;
+        enum gateway_outcome outcome;
+        enum gateway_order_state state;
+        enum gateway_reason reason;
+    } rows[] = {
+        {CONNECTOR_CAPTURE, "authorizations/3/capture", 201, DONE("COMPLETED", "19.99"), GATEWAY_DONE,
+         ORDER_SUCCEEDED, REASON_NONE},
+        {CONNECTOR_CAPTURE, "authorizations/3/capture", 201, DONE("PENDING", "19.99"), GATEWAY_DONE,
+         ORDER_SUCCEEDED, REASON_NONE},
+        {CONNECTOR_CAPTURE, "authorizations/3/capture", 201, DONE("DECLINED", "19.99"), GATEWAY_DECLINED,
+         ORDER_OPEN, REASON_DECLINED},
+        {CONNECTOR_CAPTURE, "authorizations/3/capture", 201, DONE("COMPLETED", "19.98"), GATEWAY_NO_ANSWER,
+         ORDER_NONE, REASON_BAD_ANSWER},
+        {CONNECTOR_CAPTURE, "authorizations/3/capture", 422,
+         "{\"name\":\"UNPROCESSABLE_ENTITY\",\"details\":[{\"issue\":\"AUTHORIZATION_VOIDED\"}]}",
+         GATEWAY_FAILED, ORDER_NONE, REASON_PROCESSING_ERROR},
+        {CONNECTOR_CAPTURE, "authorizations/3/capture", 503, "", GATEWAY_NO_ANSWER, ORDER_NONE,
+         REASON_UNAVAILABLE},
+        {CONNECTOR_CAPTURE, "capture", 201, ORDER("COMPLETED", CAPTURE("COMPLETED", "19.99", "0000")),
+         GATEWAY_DONE, ORDER_SUCCEEDED, REASON_NONE},
+        {CONNECTOR_CAPTURE, "capture", 201, ORDER("COMPLETED", CAPTURE("DECLINED", "19.99", "5120")),
+         GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER},
+        {CONNECTOR_VOID, "authorizations/3/void", 204, "", GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE},
+        {CONNECTOR_VOID, "authorizations/3/void", 200, "{\"id\":\"3\",\"status\":\"VOIDED\"}", GATEWAY_DONE,
+         ORDER_CANCELLED, REASON_NONE},
+        {CONNECTOR_VOID, "authorizations/3/void", 200, "{\"id\":\"3\",\"status\":\"CREATED\"}",
+         GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER},
+        {CONNECTOR_ABANDON, "authorizations/3/void", 204, "", GATEWAY_DONE, ORDER_CANCELLED, REASON_NONE},
+        {CONNECTOR_REFUND, "captures/2/refund", 201, DONE("COMPLETED", "19.99"), GATEWAY_DONE, ORDER_NONE,
+         REASON_NONE},
+        {CONNECTOR_REFUND, "captures/2/refund", 201, DONE("FAILED", "19.99"), GATEWAY_FAILED, ORDER_NONE,
+         REASON_PROCESSING_ERROR},
+        {CONNECTOR_REFUND, "captures/2/refund", 201, DONE("COMPLETED", "1.00"), GATEWAY_NO_ANSWER, ORDER_NONE,
+         REASON_BAD_ANSWER},
+        {CONNECTOR_REFUND, "captures/2/refund", 422,
+         "{\"name\":\"UNPROCESSABLE_ENTITY\",\"details\":[{\"issue\":\"CAPTURE_FULLY_REFUNDED\"}]}",
+         GATEWAY_FAILED, ORDER_NONE, REASON_PROCESSING_ERROR},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        case_step(&the, rows[i].operation);
+        case_round(&the, 1, rows[i].carry);
+        case_hear(&the, rows[i].status, "", rows[i].body);
+        case_expect(&the, rows[i].outcome, rows[i].state, rows[i].reason);
+    }
+    case_step(&the, CONNECTOR_REFUND);
+    case_hear(&the, 503, "", ""); /* only the order was asked for */
+    case_expect(&the, GATEWAY_UNAVAILABLE, ORDER_NONE, REASON_UNAVAILABLE);
+}
+
+/* Such an order comes about: what could be mistaken for a card number is taken with a '_' in it, and given back without. */
+static void an_order_of_many_digits_is_taken_and_given_back(void **state)
+{
+    (void)state;
+    static const char id[] = "1JU08902781691411";
+    char body[256];
+    snprintf(body, sizeof(body), "{\"id\":\"%s\",\"status\":\"CREATED\"," UNIT("") "}", id);
+    case_step(&the, CONNECTOR_CREATE);
+    case_hear(&the, 201, "", body);
+    case_expect(&the, GATEWAY_DONE, ORDER_OPEN, REASON_NONE);
+    assert_string_equal(the.verdict.order_ref, "1JU08902781_691411");
+    memcpy(the.step.order_ref, the.verdict.order_ref, sizeof(the.step.order_ref));
+    case_step(&the, CONNECTOR_STATUS);
+    case_says(&the, "GET", "/v2/checkout/orders/1JU08902781691411", "");
+    case_hear(&the, 200, "", body);
+    case_expect(&the, GATEWAY_DONE, ORDER_OPEN, REASON_NONE);
+}
+
+static void a_link_is_believed_only_whole(void **state)
+{
+    (void)state;
+#define LINKED(value, rel, href)                                                                             \
+    "{\"id\":\"5O190127TN364715T\",\"status\":\"CREATED\",\"purchase_units\":[{" MONEY(                      \
+        value) "}],\"links\":[{\"rel\":\"self\",\"href\":\"https://x\"},{\"rel\":\"" rel                     \
+               "\",\"href\":\"" href "\"}]}"
+    static const struct {
+        const char *body;
+        enum gateway_outcome outcome;
+    } rows[] = {
+        {LINKED("19.99", "approve", "https://www.paypal.com/checkoutnow?token=5O190127TN364715T"),
+         GATEWAY_DONE},
+        {LINKED("19.99", "payer-action", "https://www.paypal.com/checkoutnow?token=5O190127TN364715T"),
+         GATEWAY_DONE},
+        {LINKED("19.98", "approve", "https://www.paypal.com/checkoutnow?token=5O190127TN364715T"),
+         GATEWAY_NO_ANSWER},
+        {LINKED("19.99", "approve", "http://www.paypal.com/checkoutnow"), GATEWAY_NO_ANSWER},
+        {LINKED("19.99", "other", "https://www.paypal.com/checkoutnow"), GATEWAY_NO_ANSWER},
+    };
+    case_step(&the, CONNECTOR_LINK);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bool is_done = rows[i].outcome == GATEWAY_DONE;
+        case_hear(&the, 201, "", rows[i].body);
+        case_expect(&the, rows[i].outcome, is_done ? ORDER_OPEN : ORDER_NONE,
+                    is_done ? REASON_NONE : REASON_BAD_ANSWER);
+        assert_string_equal(the.verdict.url,
+                            is_done ? "https://www.paypal.com/checkoutnow?token=5O190127TN364715T" : "");
+    }
+}
+
 /* --- the whole way --- */
 
 static struct fake fake;
@@ -365,6 +629,12 @@ int main(void)
         cmocka_unit_test(an_answer_about_something_else_is_a_bad_answer),
         cmocka_unit_test(every_status_has_its_outcome),
         cmocka_unit_test(a_setup_token_leads_to_the_next_round),
+        cmocka_unit_test_setup(each_change_is_said_as_the_reference_has_it, begin),
+        cmocka_unit_test_setup(every_state_of_an_authorisation_is_known, begin),
+        cmocka_unit_test_setup(an_order_tells_what_a_change_needs, begin),
+        cmocka_unit_test_setup(every_change_has_its_answer, begin),
+        cmocka_unit_test_setup(an_order_of_many_digits_is_taken_and_given_back, begin),
+        cmocka_unit_test_setup(a_link_is_believed_only_whole, begin),
         cmocka_unit_test(a_payment_logs_in_once_and_takes_its_rounds),
         cmocka_unit_test(a_refused_access_token_is_renewed_once),
         cmocka_unit_test(a_login_that_fails_sends_no_card),
