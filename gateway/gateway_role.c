@@ -172,6 +172,7 @@ static void fill_settings(const struct config_gateway *config, struct step_setti
     settings->create_retries = config->create_retries;
     settings->retry_wait_ms = config->retry_wait_ms;
     settings->retry_factor = config->retry_factor;
+    settings->slow_mark_ms = config->slow_mark_ms;
     settings->breaker = (struct breaker_policy){config->breaker.slow_ms, config->breaker.failures,
                                                 config->breaker.open_s * 1000};
     snprintf(settings->certificate_path, sizeof(settings->certificate_path), "%s", config->certificate_path);

@@ -58,6 +58,8 @@ void step_free(struct step *step)
         breaker_probe_lost(&step->gateway->breaker);
     if (step->wait)
         event_free(step->wait);
+    if (step->slow)
+        event_free(step->slow);
     secret_free(step->request.body);
     secret_free(step->login.body);
     secret_free(step->card);
@@ -83,17 +85,19 @@ static void forget_card(struct step *step)
     step->what.card = NULL;
 }
 
+/* As the vault asked for it. */
+static const uint16_t request_types[CONNECTOR_OPERATIONS] = {
+    [CONNECTOR_TOKENISE] = GATEWAY_TOKENISE, [CONNECTOR_CREATE] = GATEWAY_CREATE,
+    [CONNECTOR_CONFIRM] = GATEWAY_CONFIRM,   [CONNECTOR_STATUS] = GATEWAY_STATUS,
+    [CONNECTOR_ABANDON] = GATEWAY_ABANDON,
+};
+
 void step_fill_reply(const struct connector_step *what, const struct connector_verdict *verdict,
                      struct gateway_reply_msg *reply)
 {
-    static const uint16_t types[CONNECTOR_OPERATIONS] = {
-        [CONNECTOR_TOKENISE] = GATEWAY_TOKENISE, [CONNECTOR_CREATE] = GATEWAY_CREATE,
-        [CONNECTOR_CONFIRM] = GATEWAY_CONFIRM,   [CONNECTOR_STATUS] = GATEWAY_STATUS,
-        [CONNECTOR_ABANDON] = GATEWAY_ABANDON,
-    };
     memset(reply, 0, sizeof(*reply));
     MSG_INIT(reply, GATEWAY_REPLY, what->capture_id);
-    reply->request_type = types[what->operation];
+    reply->request_type = request_types[what->operation];
     reply->outcome = (uint8_t)verdict->outcome;
     reply->order_state = (uint8_t)verdict->order_state;
     reply->reason = (uint8_t)verdict->reason;
@@ -511,8 +515,11 @@ static bool step_fall_back(struct step *step, const struct connector_verdict *ve
     step->what.round = 0;
     wipe(step->what.carry, sizeof(step->what.carry));
     step->report.tries = 0;
-    step->what.card = (const void *)secret_bytes(step->card);
+    struct gateway_tokenise_msg card; /* the secret's bytes are not aligned for it */
+    memcpy(&card, secret_bytes(step->card), sizeof(card));
+    step->what.card = &card;
     enum err err = step_build(step, &next);
+    wipe(&card, sizeof(card));
     forget_card(step);
     take_policy(step);
     if (err)
@@ -540,8 +547,39 @@ static enum err step_prepare(struct step *step, struct connector_verdict *verdic
     return err;
 }
 
+static void slow_mark(evutil_socket_t fd, short what, void *owner)
+{
+    struct step *step = owner;
+    struct gateway_slow_msg message;
+    (void)fd;
+    (void)what;
+    step->gateway->slow_count++;
+    if (!step->steps->slow_h || step->is_orphan || step->order_reply_h)
+        return;
+    memset(&message, 0, sizeof(message));
+    MSG_INIT(&message, GATEWAY_SLOW, step->what.capture_id);
+    message.request_type = request_types[step->what.operation];
+    message.gateway_index = step->gateway->index;
+    message.attempt = step->what.attempt;
+    message.elapsed_ms = (uint32_t)elapsed_ms(step);
+    step->steps->slow_h(step->steps->owner, &message);
+}
+
+/* A hint and no more: a step whose timer cannot be had goes on without. */
+static void start_slow_mark(struct step *step)
+{
+    unsigned ms = step->gateway->settings.slow_mark_ms;
+    struct timeval after = {ms / 1000, ms % 1000 * 1000};
+    if (ms == 0)
+        return;
+    step->slow = evtimer_new(step->steps->base, slow_mark, step);
+    if (step->slow)
+        (void)event_add(step->slow, &after);
+}
+
 void step_begin(struct step *step)
 {
+    start_slow_mark(step);
     struct connector_verdict verdict;
     if (step_prepare(step, &verdict) != OK)
         step_finish(step, &verdict);
