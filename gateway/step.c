@@ -62,6 +62,7 @@ void step_free(struct step *step)
         event_free(step->slow);
     secret_free(step->request.body);
     secret_free(step->login.body);
+    secret_free(step->request.held);
     secret_free(step->card);
     wipe_heap_free(step);
 }
@@ -390,6 +391,7 @@ static bool step_login(struct step *step, unsigned timeout_ms)
     secret_wipe(body);
     wipe(&step->login, sizeof(step->login));
     step->login.body = body;
+    step->login.account = &step->gateway->settings.account;
     const struct connector *connector = step->gateway->settings.connector;
     const struct secret *key = gateway_key(step->gateway, step->wants_previous);
     if (!connector->build_login ||
@@ -466,12 +468,16 @@ static enum err step_build(struct step *step, struct connector_verdict *verdict)
 {
     const struct step_settings *settings = &step->gateway->settings;
     struct secret *body = step->request.body;
+    struct secret *held = step->request.held;
     enum err err = OK;
     connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
     secret_wipe(body);
+    if (settings->connector->holds_card && step->what.card && !held)
+        err = secret_new(&held, CONNECTOR_BODY_BYTES - 64);
     wipe(&step->request, sizeof(step->request));
     step->request.body = body;
-    if ((settings->connector->operations & 1u << step->what.operation) == 0)
+    step->request.held = held;
+    if (!err && (settings->connector->operations & 1u << step->what.operation) == 0)
         err = ERR_UNSUPPORTED;
     if (!err)
         err = settings->connector->build(&settings->account, &step->what, &step->request, verdict);
