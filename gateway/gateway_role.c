@@ -27,8 +27,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BEAT_MS 100
-#define KEYS_MS 8000 /* for a store to give the keys; the supervisor waits 10 s for READY */
+#define BEAT_MS      100
+#define HEALTH_BEATS 10   /* between two tellings of health to the desk */
+#define KEYS_MS      8000 /* for a store to give the keys; the supervisor waits 10 s for READY */
 
 /* What pthread_create() asks clone(2) for. */
 #define THREAD_FLAGS                                                                                         \
@@ -45,6 +46,7 @@ struct gateway_role {
     struct event *beat;
     struct mono_time started_at;
     bool is_ready;
+    unsigned beats;
     bool is_stopping;
     bool has_failed;
 };
@@ -126,6 +128,8 @@ static void beat(evutil_socket_t fd, short what, void *owner)
         become_ready(role);
     else
         role_beat(role->context);
+    if (role->is_ready && role->beats++ % HEALTH_BEATS == 0)
+        desk_link_tell_health(&role->desk);
     if (role->context->is_draining && steps_count(role->link.steps) == 0)
         role_idle(role->context);
 }
