@@ -31,6 +31,16 @@ static const struct msg_permit permits[] = {
     {ORDER_TAKE, sizeof(struct order_take_msg), MSG_ANY_STATE, take_h, "ORDER"},
 };
 
+void desk_link_tell_health(struct desk_link *link)
+{
+    for (size_t i = 0; i < steps_gateway_count(link->steps) && link->port.fd >= 0; i++) {
+        struct gateway_health_msg health;
+        steps_health(link->steps, i, &health);
+        if (msg_send(&link->port, &health) != OK)
+            return; /* the next is as good */
+    }
+}
+
 void desk_link_close(struct desk_link *link)
 {
     if (link->readable)

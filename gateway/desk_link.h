@@ -20,6 +20,9 @@ void desk_link_init(struct desk_link *link, struct event_base *base, struct step
  * gets their replies. ERR_MEMORY. */
 MUST_USE enum err desk_link_open(struct desk_link *link, int fd);
 
+/* HEALTH of every gateway; nothing where no desk is. */
+void desk_link_tell_health(struct desk_link *link);
+
 void desk_link_close(struct desk_link *link);
 
 #endif

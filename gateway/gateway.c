@@ -191,6 +191,7 @@ void gateway_health(const struct gateway *gateway, struct gateway_health_msg *ou
     out->is_off = gateway->settings.is_off;
     out->opened = (uint32_t)gateway->breaker.opened;
     memcpy(out->steps, gateway->steps, sizeof(out->steps));
+    out->slow = gateway->slow_count;
     out->exchanges = gateway->exchange_count;
     if (gateway->exchange_count > 0)
         out->average_ms = (uint32_t)(gateway->exchange_ms / (double)gateway->exchange_count + 0.5);

@@ -46,6 +46,7 @@ struct step_settings {
     unsigned create_retries; /* CREATE and LINK; never more than retries */
     unsigned retry_wait_ms;
     unsigned retry_factor;         /* 0: RETRY_FACTOR */
+    unsigned slow_mark_ms;         /* a step that takes longer is told as slow; 0: never */
     struct breaker_policy breaker; /* zero: none */
     enum gateway_on_open on_open;  /* of the first */
     bool is_off;                   /* no payment begins here; what has begun is led to its end */
@@ -68,7 +69,8 @@ struct gateway {
     struct mono_time access_until;
     uint64_t steps[GATEWAY_OUTCOMES]; /* that ended so */
     uint64_t exchange_count;
-    double exchange_ms; /* of all of them */
+    uint32_t slow_count; /* steps that passed slow_mark_ms */
+    double exchange_ms;  /* of all of them */
 };
 
 /* Takes settings->key over, also on error; then gateway is closed. ERR_MEMORY, ERR_SYSTEM (ca_path), ERR_RANGE. */

@@ -2,7 +2,7 @@
  * payment machine orders the steps, the gateway only carries them out.
  *
  *   vault -> gateway   TOKENISE (the one message of the product that holds a card), CREATE, CONFIRM, STATUS, ABANDON
- *   gateway -> vault   REPLY
+ *   gateway -> vault   REPLY; SLOW, at most once per step and never after its REPLY
  *
  * subject: capture. Keys of idempotency are made from capture, attempt and step, so that a step sent again after a
  * crash is the same step for the gateway. */
@@ -19,6 +19,7 @@ enum gateway_msg_type {
     GATEWAY_STATUS = 0x0304,
     GATEWAY_ABANDON = 0x0305, /* cancel an order that was not confirmed */
     GATEWAY_REPLY = 0x0311,
+    GATEWAY_SLOW = 0x0312, /* the step goes on, only slowly: say so to whoever waits (requirement S3-22) */
 };
 
 /* Digits are bytes 0..9, not text, so that a text search is not what protects them. Both ends wipe it. */
@@ -102,6 +103,16 @@ enum gateway_advice {
     ADVICE_AGENT, /* a person takes the payment by other means */
     ADVICE_OFF,   /* payments are switched off in the configuration */
     ADVICES
+};
+
+struct gateway_slow_msg {
+    struct msg_header header;
+    uint16_t request_type; /* enum gateway_msg_type of the step */
+    uint8_t gateway_index;
+    uint8_t reserved;
+    uint32_t attempt;
+    uint32_t elapsed_ms; /* since the step came */
+    uint8_t reserved2[4];
 };
 
 struct gateway_reply_msg {

@@ -27,8 +27,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BEAT_MS 100
-#define KEYS_MS 8000 /* for a store to give the keys; the supervisor waits 10 s for READY */
+#define BEAT_MS      100
+#define HEALTH_BEATS 10   /* between two tellings of health to the desk */
+#define KEYS_MS      8000 /* for a store to give the keys; the supervisor waits 10 s for READY */
 
 /* What pthread_create() asks clone(2) for. */
 #define THREAD_FLAGS                                                                                         \
@@ -45,6 +46,7 @@ struct gateway_role {
     struct event *beat;
     struct mono_time started_at;
     bool is_ready;
+    unsigned beats;
     bool is_stopping;
     bool has_failed;
 };
@@ -126,6 +128,8 @@ static void beat(evutil_socket_t fd, short what, void *owner)
         become_ready(role);
     else
         role_beat(role->context);
+    if (role->is_ready && role->beats++ % HEALTH_BEATS == 0)
+        desk_link_tell_health(&role->desk);
     if (role->context->is_draining && steps_count(role->link.steps) == 0)
         role_idle(role->context);
 }
@@ -172,6 +176,7 @@ static void fill_settings(const struct config_gateway *config, struct step_setti
     settings->create_retries = config->create_retries;
     settings->retry_wait_ms = config->retry_wait_ms;
     settings->retry_factor = config->retry_factor;
+    settings->slow_mark_ms = config->slow_mark_ms;
     settings->breaker = (struct breaker_policy){config->breaker.slow_ms, config->breaker.failures,
                                                 config->breaker.open_s * 1000};
     snprintf(settings->certificate_path, sizeof(settings->certificate_path), "%s", config->certificate_path);

@@ -76,7 +76,7 @@ struct gateway_health_msg {
     uint64_t steps[GATEWAY_OUTCOMES]; /* steps and orders that ended so, by enum gateway_outcome */
     uint64_t exchanges;               /* HTTP exchanges, answered or not */
     uint32_t average_ms;              /* of one exchange */
-    uint8_t reserved2[4];
+    uint32_t slow;                    /* steps that took longer than gateway.slow_mark_ms */
     char connector[LIMIT_NAME_BYTES];
 };
 

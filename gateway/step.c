@@ -58,8 +58,11 @@ void step_free(struct step *step)
         breaker_probe_lost(&step->gateway->breaker);
     if (step->wait)
         event_free(step->wait);
+    if (step->slow)
+        event_free(step->slow);
     secret_free(step->request.body);
     secret_free(step->login.body);
+    secret_free(step->request.held);
     secret_free(step->card);
     wipe_heap_free(step);
 }
@@ -83,17 +86,19 @@ static void forget_card(struct step *step)
     step->what.card = NULL;
 }
 
+/* As the vault asked for it. */
+static const uint16_t request_types[CONNECTOR_OPERATIONS] = {
+    [CONNECTOR_TOKENISE] = GATEWAY_TOKENISE, [CONNECTOR_CREATE] = GATEWAY_CREATE,
+    [CONNECTOR_CONFIRM] = GATEWAY_CONFIRM,   [CONNECTOR_STATUS] = GATEWAY_STATUS,
+    [CONNECTOR_ABANDON] = GATEWAY_ABANDON,
+};
+
 void step_fill_reply(const struct connector_step *what, const struct connector_verdict *verdict,
                      struct gateway_reply_msg *reply)
 {
-    static const uint16_t types[CONNECTOR_OPERATIONS] = {
-        [CONNECTOR_TOKENISE] = GATEWAY_TOKENISE, [CONNECTOR_CREATE] = GATEWAY_CREATE,
-        [CONNECTOR_CONFIRM] = GATEWAY_CONFIRM,   [CONNECTOR_STATUS] = GATEWAY_STATUS,
-        [CONNECTOR_ABANDON] = GATEWAY_ABANDON,
-    };
     memset(reply, 0, sizeof(*reply));
     MSG_INIT(reply, GATEWAY_REPLY, what->capture_id);
-    reply->request_type = types[what->operation];
+    reply->request_type = request_types[what->operation];
     reply->outcome = (uint8_t)verdict->outcome;
     reply->order_state = (uint8_t)verdict->order_state;
     reply->reason = (uint8_t)verdict->reason;
@@ -387,6 +392,7 @@ static bool step_login(struct step *step, unsigned timeout_ms)
     secret_wipe(body);
     wipe(&step->login, sizeof(step->login));
     step->login.body = body;
+    step->login.account = &step->gateway->settings.account;
     const struct connector *connector = step->gateway->settings.connector;
     const struct secret *key = gateway_key(step->gateway, step->wants_previous);
     if (!connector->build_login ||
@@ -463,13 +469,17 @@ static enum err step_build(struct step *step, struct connector_verdict *verdict)
 {
     const struct step_settings *settings = &step->gateway->settings;
     struct secret *body = step->request.body;
+    struct secret *held = step->request.held;
     enum err err = OK;
     connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
     secret_wipe(body);
+    if (settings->connector->holds_card && step->what.card && !held)
+        err = secret_new(&held, CONNECTOR_BODY_BYTES - 64);
     wipe(&step->request, sizeof(step->request));
     step->request.body = body;
     const struct gateway_tokenise_msg *card = step->what.card;
-    if ((settings->connector->operations & 1u << step->what.operation) == 0)
+    step->request.held = held;
+    if (!err && (settings->connector->operations & 1u << step->what.operation) == 0)
         err = ERR_UNSUPPORTED;
     if (card && !gateway_card_is_allowed(step->gateway, card->number, card->number_length))
         err = ERR_REFUSED;
@@ -517,8 +527,11 @@ static bool step_fall_back(struct step *step, const struct connector_verdict *ve
     step->what.round = 0;
     wipe(step->what.carry, sizeof(step->what.carry));
     step->report.tries = 0;
-    step->what.card = (const void *)secret_bytes(step->card);
+    struct gateway_tokenise_msg card; /* the secret's bytes are not aligned for it */
+    memcpy(&card, secret_bytes(step->card), sizeof(card));
+    step->what.card = &card;
     enum err err = step_build(step, &next);
+    wipe(&card, sizeof(card));
     forget_card(step);
     take_policy(step);
     if (err)
@@ -546,8 +559,39 @@ static enum err step_prepare(struct step *step, struct connector_verdict *verdic
     return err;
 }
 
+static void slow_mark(evutil_socket_t fd, short what, void *owner)
+{
+    struct step *step = owner;
+    struct gateway_slow_msg message;
+    (void)fd;
+    (void)what;
+    step->gateway->slow_count++;
+    if (!step->steps->slow_h || step->is_orphan || step->order_reply_h)
+        return;
+    memset(&message, 0, sizeof(message));
+    MSG_INIT(&message, GATEWAY_SLOW, step->what.capture_id);
+    message.request_type = request_types[step->what.operation];
+    message.gateway_index = step->gateway->index;
+    message.attempt = step->what.attempt;
+    message.elapsed_ms = (uint32_t)elapsed_ms(step);
+    step->steps->slow_h(step->steps->owner, &message);
+}
+
+/* A hint and no more: a step whose timer cannot be had goes on without. */
+static void start_slow_mark(struct step *step)
+{
+    unsigned ms = step->gateway->settings.slow_mark_ms;
+    struct timeval after = {ms / 1000, ms % 1000 * 1000};
+    if (ms == 0)
+        return;
+    step->slow = evtimer_new(step->steps->base, slow_mark, step);
+    if (step->slow)
+        (void)event_add(step->slow, &after);
+}
+
 void step_begin(struct step *step)
 {
+    start_slow_mark(step);
     struct connector_verdict verdict;
     if (step_prepare(step, &verdict) != OK)
         step_finish(step, &verdict);

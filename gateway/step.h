@@ -40,12 +40,18 @@ struct step_report {
 typedef void step_reply_h(void *owner, const struct gateway_reply_msg *reply,
                           const struct step_report *report);
 
+/* Once, when a step of the vault's has taken gateway.slow_mark_ms and goes on. */
+typedef void step_slow_h(void *owner, const struct gateway_slow_msg *slow);
+
 struct steps;
 
 /* settings: the gateway payments begin at, then its fallback, 1..LIMIT_GATEWAYS in all; their keys are taken over, also
  * on error. ERR_MEMORY, ERR_SYSTEM, ERR_RANGE (settings). */
 MUST_USE enum err steps_new(struct steps **out, struct event_base *base, const struct step_settings *settings,
                             size_t gateway_count, step_reply_h *reply_h, void *owner);
+
+/* owner is that of steps_new(). Without this nobody is told. */
+void steps_tell_slow(struct steps *steps, step_slow_h *slow_h);
 
 /* Ends everything without a reply. NULL is accepted. */
 void steps_free(struct steps *steps);

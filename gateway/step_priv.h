@@ -18,6 +18,7 @@ struct step {
     size_t plain_header_length;     /* of request, before it is authorised */
     struct http_exchange *exchange;
     struct event *wait;
+    struct event *slow;
     struct mono_time came_at;
     struct retry_policy policy;
     struct step_report report;
@@ -41,6 +42,7 @@ struct steps {
     struct gateway gateways[LIMIT_GATEWAYS];
     size_t gateway_count;
     step_reply_h *reply_h;
+    step_slow_h *slow_h; /* NULL: nobody wants to know */
     void *owner;
     struct step *first;
     size_t count;

@@ -201,6 +201,11 @@ void steps_orphan(struct steps *steps)
     }
 }
 
+void steps_tell_slow(struct steps *steps, step_slow_h *slow_h)
+{
+    steps->slow_h = slow_h;
+}
+
 size_t steps_count(const struct steps *steps)
 {
     return steps->count;

@@ -86,24 +86,52 @@ static json_t *request_body_json(const struct connector_request *request)
     return length ? text_json((const char *)secret_bytes(request->body), length) : json_null();
 }
 
+/* A card of zeros, as long as the one it stands for; where that is gone, of the usual lengths. */
+static struct gateway_tokenise_msg zeros_for(const struct gateway_tokenise_msg *card)
+{
+    struct gateway_tokenise_msg zeros = {
+        .number_length = 16, .cvv_length = 3, .expiry_month = 1, .expiry_year = 30};
+    if (card) {
+        zeros = *card;
+        memset(zeros.number, 0, sizeof(zeros.number));
+        memset(zeros.cvv, 0, sizeof(zeros.cvv));
+    }
+    return zeros;
+}
+
+/* What build() makes of the step with zeros for a card. A connector that holds the card over a round holds zeros here too:
+ * its first round is built first, for their sake. */
+static enum err build_shown(const struct connector *connector, const struct connector_account *account,
+                            const struct connector_step *step, struct connector_request *request)
+{
+    struct connector_verdict ignored;
+    struct connector_step shown = *step;
+    struct gateway_tokenise_msg zeros = zeros_for(step->card);
+    bool is_held = connector->holds_card && step->operation == CONNECTOR_TOKENISE;
+    enum err err = secret_new(&request->body, CONNECTOR_BODY_BYTES - 64);
+    if (!err && is_held)
+        err = secret_new(&request->held, CONNECTOR_BODY_BYTES - 64);
+    if (!err && is_held && !step->card) {
+        shown.card = &zeros;
+        shown.round = 0;
+        err = connector->build(account, &shown, request, &ignored);
+        request->header_length = 0;
+        secret_wipe(request->body);
+        shown = *step;
+    }
+    if (step->card)
+        shown.card = &zeros;
+    return err ? err : connector->build(account, &shown, request, &ignored);
+}
+
 void trace_request(struct trace *trace, const struct connector *connector,
                    const struct connector_account *account, const struct connector_step *step)
 {
-    static const char *const proofs = "added when it is sent: what proves who we are";
-    struct gateway_tokenise_msg zeros;
-    struct connector_step shown = *step;
-    struct connector_verdict ignored;
-    if (!trace)
+    static const char proofs[] = "added when it is sent: what proves who we are";
+    struct connector_request *request = trace ? calloc(1, sizeof(*request)) : NULL;
+    if (!request)
         return;
-    struct connector_request *request = calloc(1, sizeof(*request));
-    if (step->card) {
-        zeros = *step->card;
-        memset(zeros.number, 0, sizeof(zeros.number));
-        memset(zeros.cvv, 0, sizeof(zeros.cvv));
-        shown.card = &zeros;
-    }
-    if (request && secret_new(&request->body, CONNECTOR_BODY_BYTES - 64) == OK &&
-        connector->build(account, &shown, request, &ignored) == OK) {
+    if (build_shown(connector, account, step, request) == OK) {
         json_t *line = line_begin("request", connector, step);
         json_object_set_new(line, "method", json_string(request->method));
         json_object_set_new(line, "path", json_string(request->path));
@@ -112,10 +140,9 @@ void trace_request(struct trace *trace, const struct connector *connector,
         json_object_set_new(line, "body", request_body_json(request));
         write_line(trace, line);
     }
-    if (request)
-        secret_free(request->body);
-    if (request)
-        wipe(request, sizeof(*request));
+    secret_free(request->body);
+    secret_free(request->held);
+    wipe(request, sizeof(*request));
     free(request);
 }
 

@@ -17,7 +17,7 @@ struct trace;
 MUST_USE enum err trace_open(struct trace **out, const char *path);
 void trace_close(struct trace *trace); /* NULL is accepted */
 
-/* Call where build() of the step's round succeeded and step->card is still there. NULL trace: nothing happens. */
+/* Call where build() of the step's round succeeded, and while step->card is still there. NULL trace: nothing happens. */
 void trace_request(struct trace *trace, const struct connector *connector,
                    const struct connector_account *account, const struct connector_step *step);
 void trace_answer(struct trace *trace, const struct connector *connector, const struct connector_step *step,

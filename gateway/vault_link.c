@@ -41,6 +41,15 @@ static void reply_h(void *owner, const struct gateway_reply_msg *reply, const st
               LOG_COUNT("tries", report->tries), LOG_MS("ms", report->ms), LOG_ERR("sent", err));
 }
 
+static void slow_h(void *owner, const struct gateway_slow_msg *slow)
+{
+    struct vault_link *link = owner;
+    enum err err = msg_send(&link->port, slow);
+    log_event(LOG_INFO, "gateway step is slow", LOG_ID("capture", slow->header.subject),
+              LOG_COUNT("gateway", slow->gateway_index), LOG_COUNT("elapsed_ms", slow->elapsed_ms),
+              LOG_ERR("sent", err));
+}
+
 void vault_link_close(struct vault_link *link)
 {
     if (link->readable)
@@ -82,7 +91,10 @@ enum err vault_link_init(struct vault_link *link, struct event_base *base,
                                          .permit_count = sizeof(permits) / sizeof(permits[0]),
                                          .state_h = state_h,
                                          .owner = link}};
-    return steps_new(&link->steps, base, settings, gateway_count, reply_h, link);
+    enum err err = steps_new(&link->steps, base, settings, gateway_count, reply_h, link);
+    if (!err)
+        steps_tell_slow(link->steps, slow_h);
+    return err;
 }
 
 void vault_link_free(struct vault_link *link)

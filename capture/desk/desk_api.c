@@ -96,6 +96,21 @@ static void health_h(const struct ask *ask)
     ask_reply(ask, ask->desk->is_draining ? 503 : 200, body, NULL);
 }
 
+static void gateways_h(const struct ask *ask)
+{
+    ask_reply(ask, 200, desk_gateways_json(ask->desk), NULL);
+}
+
+static void metrics_h(const struct ask *ask)
+{
+    char text[DESK_METRICS_BYTES];
+    const struct http_reply reply = {.status = 200,
+                                     .content_type = "text/plain; version=0.0.4",
+                                     .body = text,
+                                     .length = desk_gateways_metrics(ask->desk, text, sizeof(text))};
+    http_reply_send(ask->connection, &reply);
+}
+
 static void currencies_h(const struct ask *ask)
 {
     size_t count;
@@ -581,6 +596,8 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_ICON] = file_h,
     [ROUTE_HEALTH] = health_h,
     [ROUTE_OPENAPI] = file_h,
+    [ROUTE_GATEWAYS] = gateways_h,
+    [ROUTE_METRICS] = metrics_h,
     [ROUTE_CURRENCIES] = currencies_h,
     [ROUTE_CALLS] = calls_h,
     [ROUTE_CALL] = call_h,

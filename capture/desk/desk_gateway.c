@@ -7,6 +7,8 @@
 /* Nothing of these can hold a card. Whoever makes one larger must look here and say what was added. */
 _Static_assert(sizeof(struct order_reply_msg) == 24 + LIMIT_TOKEN_BYTES + LIMIT_LINK_BYTES,
                "what was added to ORDER_REPLY?");
+_Static_assert(sizeof(struct gateway_health_msg) == 24 + 8 * GATEWAY_OUTCOMES + 16 + LIMIT_NAME_BYTES,
+               "what was added to HEALTH?");
 
 #define SUBJECT_OPEN      (1u << 0)
 #define MESSAGES_PER_TURN 64
@@ -26,7 +28,13 @@ static enum err order_reply_h(void *owner, const void *message)
     return desk_order_reply(owner, message);
 }
 
+static enum err health_h(void *owner, const void *message)
+{
+    return desk_gateways_take(owner, message);
+}
+
 const struct msg_permit desk_gateway_permits[] = {
+    {GATEWAY_HEALTH, sizeof(struct gateway_health_msg), MSG_NO_SUBJECT, health_h, "HEALTH"},
     {ORDER_REPLY, sizeof(struct order_reply_msg), SUBJECT_OPEN, order_reply_h, "ORDER_REPLY"},
 };
 const size_t desk_gateway_permit_count = sizeof(desk_gateway_permits) / sizeof(desk_gateway_permits[0]);
@@ -39,6 +47,7 @@ static void link_close(struct desk *desk)
     if (desk->gateway.fd >= 0)
         close(desk->gateway.fd);
     desk->gateway.fd = -1;
+    desk_gateways_forget(desk);
 }
 
 static void read_h(evutil_socket_t fd, short what, void *argument)

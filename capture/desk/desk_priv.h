@@ -39,6 +39,7 @@ struct desk {
     struct msg_port vault;
     struct msg_port proxy;
     struct msg_port gateway;
+    struct gateway_health_msg gateways[LIMIT_GATEWAYS]; /* as last told; zero: never */
     struct event *vault_event;
     struct event *proxy_event;
     struct event *gateway_event;
@@ -109,6 +110,18 @@ void desk_publish_service(struct desk *desk);
 /* Takes the reference. For those who watch this capture; 0: nobody but those who watch all. */
 void desk_publish(struct desk *desk, const char *name, json_t *body, uint64_t capture_id);
 json_t *desk_service_json(const struct desk *desk);
+
+/* What the gateway role says of its gateways. ERR_RANGE: a value it never says. */
+MUST_USE enum err desk_gateways_take(struct desk *desk, const struct gateway_health_msg *health);
+void desk_gateways_forget(struct desk *desk);
+
+/* "open", "held" (every gateway's breaker is open) or "off" (switched off); "open" as long as nothing was told. */
+const char *desk_gateways_payments(const struct desk *desk);
+json_t *desk_gateways_json(const struct desk *desk);
+
+/* Prometheus' text format. Returns the length, 0 when it does not fit. */
+#define DESK_METRICS_BYTES 8192
+size_t desk_gateways_metrics(const struct desk *desk, char *text, size_t capacity);
 /* "<run>-<revision>" -> revision; ERR_SYNTAX; ERR_NOT_FOUND when it is of another run. */
 MUST_USE enum err desk_event_id_read(const char *text, const char *run, uint64_t *revision);
 

@@ -13,6 +13,8 @@ static const struct route table[] = {
     {HTTP_GET,  "/icon.svg",                           ROUTE_ICON,           true},
     {HTTP_GET,  "/healthz",                            ROUTE_HEALTH,         true},
     {HTTP_GET,  "/v1/openapi.yaml",                    ROUTE_OPENAPI,        true},
+    {HTTP_GET,  "/v1/gateways",                        ROUTE_GATEWAYS,       false},
+    {HTTP_GET,  "/metrics",                            ROUTE_METRICS,        false},
     {HTTP_GET,  "/v1/currencies",                      ROUTE_CURRENCIES,     false},
     {HTTP_GET,  "/v1/calls",                           ROUTE_CALLS,          false},
     {HTTP_GET,  "/v1/calls/{id}",                      ROUTE_CALL,           false},

@@ -364,6 +364,84 @@ static void without_a_gateway_an_order_waits_for_it(void **state)
     assert_int_equal(take.amount_minor, 1234);
 }
 
+static void tell_health(struct harness *harness, uint8_t index, uint8_t breaker_state, uint8_t is_off,
+                        const char *connector)
+{
+    struct gateway_health_msg health = {.gateway_index = index,
+                                        .breaker_state = breaker_state,
+                                        .is_off = is_off,
+                                        .opened = 2,
+                                        .steps = {40, 3, 1, 5, 1},
+                                        .exchanges = 51,
+                                        .slow = 4,
+                                        .average_ms = 230};
+    MSG_INIT(&health, GATEWAY_HEALTH, 0);
+    snprintf(health.connector, sizeof(health.connector), "%s", connector);
+    harness_send(harness->gateway_fd, &health);
+}
+
+static void expect_payments(struct harness *harness, const char *payments, size_t gateway_count)
+{
+    struct harness_reply reply;
+    for (int i = 0; i < 100; i++) {
+        harness_http(harness, "GET", "/v1/gateways", NULL, NULL, &reply);
+        assert_int_equal(reply.status, 200);
+        bool is_so = strcmp(text_of(reply.json, "payments"), payments) == 0 &&
+                     json_array_size(json_object_get(reply.json, "gateways")) == gateway_count;
+        harness_reply_free(&reply);
+        if (is_so)
+            return;
+        usleep(20000);
+    }
+    fail_msg("payments did not become %s", payments);
+}
+
+static void the_gateways_health_is_shown_and_what_is_none_is_refused(void **state)
+{
+    struct harness *harness = *state;
+    struct harness_reply reply;
+    expect_payments(harness, "open", 0);
+    tell_health(harness, 0, 1, 0, "stripe");
+    expect_payments(harness, "held", 1);
+    harness_http(harness, "GET", "/healthz", NULL, NULL, &reply);
+    assert_string_equal(text_of(reply.json, "payments"), "held");
+    harness_reply_free(&reply);
+    tell_health(harness, 1, 0, 0, "paypal");
+    expect_payments(harness, "open", 2);
+    tell_health(harness, 1, 0, 1, "paypal");
+    expect_payments(harness, "held", 2);
+    tell_health(harness, 0, 0, 1, "stripe");
+    expect_payments(harness, "off", 2);
+    harness_http(harness, "GET", "/v1/gateways", NULL, NULL, &reply);
+    const json_t *first = json_array_get(json_object_get(reply.json, "gateways"), 0);
+    assert_string_equal(text_of(first, "breaker"), "closed");
+    assert_string_equal(text_of(first, "connector"), "stripe");
+    assert_false(json_is_true(json_object_get(first, "enabled")));
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(first, "steps"), "unavailable")), 5);
+    assert_int_equal(json_integer_value(json_object_get(first, "average_ms")), 230);
+    harness_reply_free(&reply);
+    harness_http(harness, "GET", "/metrics", NULL, NULL, &reply);
+    assert_int_equal(reply.status, 200);
+    assert_non_null(strstr(reply.body, "tonegate_gateway_steps_total{gateway=\"0\",connector=\"stripe\","
+                                       "outcome=\"done\"} 40\n"));
+    assert_non_null(
+        strstr(reply.body, "tonegate_gateway_breaker_opened_total{gateway=\"1\",connector=\"paypal\"} 2\n"));
+    assert_non_null(strstr(reply.body, "seconds_average{gateway=\"0\",connector=\"stripe\"} 0.230\n"));
+    harness_reply_free(&reply);
+    /* A gateway role that was taken over cannot bring anything else in. */
+    tell_health(harness, LIMIT_GATEWAYS, 0, 0, "stripe");
+    tell_health(harness, 0, 3, 0, "stripe");
+    tell_health(harness, 0, 0, 0, "<script>");
+    tell_health(harness, 0, 0, 2, "stripe");
+    usleep(100000);
+    expect_payments(harness, "off", 2);
+    harness_link_cut(harness, ROLE_GATEWAY); /* and what is gone is not known */
+    expect_payments(harness, "open", 0);
+    harness_http(harness, "GET", "/metrics", "Authorization: Basic abc\r\n", NULL, &reply);
+    assert_int_equal(reply.status, 401);
+    harness_reply_free(&reply);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -376,6 +454,7 @@ int main(void)
         TEST(a_kept_card_makes_a_subscription_and_a_link_needs_no_payment),
         TEST(an_order_survives_either_side_and_is_sent_again_under_its_id),
         TEST(without_a_gateway_an_order_waits_for_it),
+        TEST(the_gateways_health_is_shown_and_what_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,8 +169,17 @@ static enum err reply_h(void *owner, const void *message)
     return OK;
 }
 
+static enum err slow_h(void *owner, const void *message)
+{
+    struct rig *rig = owner;
+    rig->slow = *(const struct gateway_slow_msg *)message;
+    rig->slow_count++;
+    return OK;
+}
+
 static const struct msg_permit permits[] = {
     {GATEWAY_REPLY, sizeof(struct gateway_reply_msg), MSG_ANY_STATE, reply_h, "REPLY"},
+    {GATEWAY_SLOW, sizeof(struct gateway_slow_msg), MSG_ANY_STATE, slow_h, "SLOW"},
 };
 
 struct step_settings rig_settings(const char *url)
@@ -205,7 +214,8 @@ static void open_gateways(struct rig *rig, struct event_base *base, const struct
     memset(rig, 0, sizeof(*rig));
     rig->base = base;
     assert_non_null(rig->base);
-    rig->vault = (struct msg_port){.permits = permits, .permit_count = 1, .owner = rig};
+    rig->vault = (struct msg_port){
+        .permits = permits, .permit_count = sizeof(permits) / sizeof(permits[0]), .owner = rig};
     assert_int_equal(vault_link_init(&rig->link, rig->base, settings, count), OK);
     link_up(rig);
 }
@@ -259,7 +269,8 @@ static void run_until(struct rig *rig, unsigned ms, bool wants_reply)
 {
     struct timeval after = {ms / 1000, ms % 1000 * 1000};
     struct event *timer = evtimer_new(rig->base, readable, rig);
-    struct event *link = wants_reply ? event_new(rig->base, rig->vault.fd, EV_READ, readable, rig) : NULL;
+    struct event *link =
+        wants_reply ? event_new(rig->base, rig->vault.fd, EV_READ | EV_PERSIST, readable, rig) : NULL;
     event_add(timer, &after);
     if (link)
         event_add(link, NULL);

@@ -44,6 +44,8 @@ struct rig {
     struct msg_port vault; /* our end */
     struct gateway_reply_msg reply;
     unsigned reply_count;
+    struct gateway_slow_msg slow;
+    unsigned slow_count;
 };
 
 /* Settings that tests change before rig_open(). */

@@ -114,12 +114,36 @@ static void a_desk_that_died_is_forgotten_and_its_successor_answered(void **stat
     assert_true(hears(3));
 }
 
+static void health_of_every_gateway_is_told_and_nothing_to_nobody(void **state)
+{
+    (void)state;
+    struct gateway_health_msg health;
+    desk_link_tell_health(&link_of_desk);
+    assert_int_equal(recv(desk_fd, &health, sizeof(health), MSG_DONTWAIT), sizeof(health));
+    assert_int_equal(health.header.type, GATEWAY_HEALTH);
+    assert_int_equal(health.header.length, sizeof(health));
+    assert_int_equal(health.gateway_index, 0);
+    assert_string_equal(health.connector, "stripe");
+    assert_int_equal(health.exchanges, 0);
+    struct gateway_tokenise_msg card = rig_tokenise(1, 1, "4242424242424242");
+    rig_ask(&rig, &card);
+    desk_link_tell_health(&link_of_desk);
+    assert_int_equal(recv(desk_fd, &health, sizeof(health), MSG_DONTWAIT), sizeof(health));
+    assert_int_equal(health.steps[GATEWAY_DONE], 1);
+    assert_int_equal(health.exchanges, 1);
+    assert_int_equal(recv(desk_fd, &health, sizeof(health), MSG_DONTWAIT), -1);
+    desk_link_close(&link_of_desk);
+    desk_link_tell_health(&link_of_desk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_order_is_answered_under_its_id_and_told_in_one_line, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_of_another_form_or_type_is_refused_and_counted, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(health_of_every_gateway_is_told_and_nothing_to_nobody, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_desk_that_died_is_forgotten_and_its_successor_answered, setup,
                                         teardown),

@@ -33,6 +33,8 @@ static const struct dialect {
     {"aws", "aws", "aws-tokens", "AKIDEXAMPLE:SECRETEXAMPLE", true},
     {"pay", "rest", "generic-pay", "user:password", false},
     {"xml", "xml", "xml-post", "user:password", false},
+    {"session", "rest", "session-token", "apikey", false},
+    {"oauth", "rest", "oauth-tokens", "user:password", true},
 };
 #define DIALECT_COUNT (sizeof(dialects) / sizeof(dialects[0]))
 
@@ -88,6 +90,8 @@ static void open_place(struct place *place, const struct dialect *dialect, const
     snprintf(settings.account.region, LIMIT_NAME_BYTES, "eu-central-1");
     snprintf(settings.account.service, LIMIT_NAME_BYTES, "execute-api");
     const char *auth = strcmp(dialect->name, "aws") == 0 ? "{kind: sigv4}" : NULL;
+    if (strcmp(dialect->name, "oauth") == 0)
+        auth = "{kind: oauth, login_path: /oauth/token, scope: payments}";
     enum err err = generic_open(&place->mapping, dialect->connector, file_of(dialect, auth),
                                 &settings.account, settings.url, message);
     if (err)
@@ -274,8 +278,8 @@ static void a_busy_gateway_is_asked_again_only_where_that_is_safe(void **state)
 static void a_wrong_key_is_configuration_and_never_a_decline(void **state)
 {
     (void)state;
-    static const char *const keys[DIALECT_COUNT] = {"bearer:other", "AKIDEXAMPLE:SECRETEXAMPLf", "user:other",
-                                                    "user:other"};
+    static const char *const keys[DIALECT_COUNT] = {
+        "bearer:other", "AKIDEXAMPLE:SECRETEXAMPLf", "user:other", "user:other", "other", "user:other"};
     for (size_t i = 0; i < DIALECT_COUNT; i++) {
         struct place place;
         struct payment payment;

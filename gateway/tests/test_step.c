@@ -45,6 +45,7 @@ static void open_rig(const char *script, const struct connector *connector)
     fake_start_script(&fake, script, rig_path("right"));
     struct step_settings settings = rig_settings(fake.url);
     settings.connector = connector;
+    settings.slow_mark_ms = 5000;
     settings.charge_timeout_ms = settings.create_timeout_ms = strchr(script, 's') ? TIMEOUT_MS : 8000;
     rig_open(&rig, &settings);
 }
@@ -294,6 +295,35 @@ static void orders_leave_room_for_cards_and_outlive_the_vault(void **state)
     close_rig();
 }
 
+/* --- slow ones --- */
+
+static void a_slow_step_is_told_once_and_goes_on(void **state)
+{
+    (void)state;
+    struct gateway_health_msg health;
+    probe = (struct probe_memory){.number = CARD};
+    fake_start(&fake, FAKE_LATE, 900, rig_path("right"));
+    struct step_settings settings = rig_settings(fake.url);
+    settings.connector = &safe_probe;
+    settings.slow_mark_ms = 300;
+    rig_open(&rig, &settings);
+    struct gateway_step_msg step = rig_step(GATEWAY_CONFIRM, 77, 2, 1999, "", "pi_order");
+    assert_int_equal(rig_ask(&rig, &step)->outcome, GATEWAY_DONE);
+    assert_int_equal(rig.slow_count, 1);
+    assert_int_equal(rig.slow.header.subject, 77);
+    assert_int_equal(rig.slow.request_type, GATEWAY_CONFIRM);
+    assert_int_equal(rig.slow.attempt, 2);
+    assert_true(rig.slow.elapsed_ms >= 300 && rig.slow.elapsed_ms < 900);
+    steps_health(rig.link.steps, 0, &health);
+    assert_int_equal(health.slow, 1);
+    close_rig();
+    open_rig("r", &safe_probe); /* and one that is not, is not */
+    step = rig_step(GATEWAY_CONFIRM, 78, 1, 1999, "", "pi_order");
+    assert_int_equal(rig_ask(&rig, &step)->outcome, GATEWAY_DONE);
+    assert_int_equal(rig.slow_count, 0);
+    close_rig();
+}
+
 /* --- two gateways --- */
 
 static void an_order_goes_where_its_payment_is_and_a_page_to_where_payments_begin(void **state)
@@ -372,6 +402,7 @@ int main(void)
         cmocka_unit_test(nothing_that_was_not_sent_is_in_doubt),
         cmocka_unit_test(the_same_order_twice_is_one_and_another_of_its_id_is_refused),
         cmocka_unit_test(orders_leave_room_for_cards_and_outlive_the_vault),
+        cmocka_unit_test(a_slow_step_is_told_once_and_goes_on),
         cmocka_unit_test(an_order_goes_where_its_payment_is_and_a_page_to_where_payments_begin),
         cmocka_unit_test(a_card_that_comes_back_is_no_reference),
     };

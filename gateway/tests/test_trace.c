@@ -2,6 +2,8 @@
  * one that comes back. */
 #include "base/log.h"
 #include "base/secret.h"
+#include "gateway/generic.h"
+#include "gateway/mapping.h"
 #include "gateway/stripe.h"
 #include "gateway/test_card.h"
 #include "gateway/trace.h"
@@ -84,6 +86,35 @@ static void a_request_is_shown_with_zeros_where_the_card_was(void **state)
     assert_int_equal(step.card->cvv[0], 9);
 }
 
+/* A gateway that wants a session first gets the card in the second round, when step->card is gone. */
+static void a_card_held_over_a_round_is_zeros_too(void **state)
+{
+    char text[8192], message[MAPPING_ERROR_BYTES] = "";
+    struct trace *trace;
+    struct mapping *mapping;
+    struct connector_account account = {.merchant = "shop"};
+    struct connector_step step = tokenise();
+    (void)state;
+    assert_int_equal(generic_open(&mapping, "rest", "gateway/mappings/session-token.yaml", &account,
+                                  "https://gateway.example", message),
+                     OK);
+    account.mapping = mapping;
+    assert_true(mapping->connector.holds_card);
+    assert_int_equal(trace_open(&trace, path), OK);
+    trace_request(trace, &mapping->connector, &account, &step);
+    step.card = NULL;
+    step.round = 1;
+    strcpy(step.carry, "sess_1");
+    trace_request(trace, &mapping->connector, &account, &step);
+    trace_close(trace);
+    mapping_free(mapping);
+    read_back(text, sizeof(text));
+    assert_non_null(strstr(text, "\"round\":1"));
+    assert_non_null(strstr(text, "0000000000000000"));
+    assert_non_null(strstr(text, "sess_1"));
+    assert_null(strstr(text, "4242"));
+}
+
 static void a_card_that_comes_back_is_not_shown(void **state)
 {
     static const char *const planted[] = {
@@ -162,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_request_is_shown_with_zeros_where_the_card_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_card_held_over_a_round_is_zeros_too, setup, teardown),
         cmocka_unit_test_setup_teardown(a_card_that_comes_back_is_not_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(short_numbers_and_bytes_that_are_no_text_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_link_is_not_followed_and_no_trace_is_no_harm, setup, teardown),
