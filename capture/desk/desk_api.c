@@ -359,6 +359,23 @@ static enum err send_open(struct desk *desk, const struct store_capture *record)
     return msg_send(&desk->vault, &message);
 }
 
+/* What others are told of a capture that opens. It opens all the same if they cannot be: the mask is what protects. */
+static void tell_opened(const struct ask *ask, const struct store_capture *record,
+                        const struct capture_request *wanted)
+{
+    struct store_contact contact = {0};
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+    bool is_by_reference = ask->desk->config->genesys.reference_is_conversation && !wanted->conversation[0] &&
+                           !record->reference[strspn(record->reference, allowed)];
+    snprintf(contact.conversation, sizeof(contact.conversation), "%s",
+             is_by_reference ? record->reference : wanted->conversation);
+    memcpy(contact.participant, wanted->participant, sizeof(contact.participant));
+    memcpy(contact.sms, wanted->sms, sizeof(contact.sms));
+    memcpy(contact.email, wanted->email, sizeof(contact.email));
+    if (desk_hooks_opened(ask->desk, record, &contact) != OK)
+        log_event(LOG_ERROR, "nobody will be told of a capture", LOG_ID("capture", record->id));
+}
+
 static void open_for(const struct ask *ask, const struct desk_call *call,
                      const struct capture_request *wanted, const uint8_t *hash)
 {
@@ -383,6 +400,7 @@ static void open_for(const struct ask *ask, const struct desk_call *call,
     }
     reply_created(ask, capture, false);
     desk_publish_capture(ask->desk, capture);
+    tell_opened(ask, &capture->record, wanted);
 }
 
 static void capture_open_h(const struct ask *ask)
@@ -602,6 +620,9 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_ORDER_REFUND] = desk_order_new_h,
     [ROUTE_ORDER_SUBSCRIBE] = desk_order_new_h,
     [ROUTE_ORDER_LINK] = desk_order_new_h,
+    [ROUTE_HOOKS] = desk_hooks_h,
+    [ROUTE_HOOK_RETRY] = desk_hook_decide_h,
+    [ROUTE_HOOK_DROP] = desk_hook_decide_h,
     [ROUTE_WEBHOOK_STRIPE] = desk_webhook_h,
     [ROUTE_WEBHOOK_BRAINTREE] = desk_webhook_h,
     [ROUTE_WEBHOOK_PAYPAL] = desk_webhook_h,

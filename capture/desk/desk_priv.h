@@ -6,6 +6,7 @@
 #include "base/msg.h"
 #include "capture/desk/audit.h"
 #include "capture/desk/desk.h"
+#include "capture/desk/desk_hooks.h"
 #include "capture/desk/desk_model.h"
 #include "capture/desk/desk_orders.h"
 #include "capture/desk/failures.h"
@@ -57,6 +58,7 @@ struct desk {
     struct log_limit webhook_limit;
     struct store_webhooks notices;
     struct desk_orders orders;
+    struct desk_hooks hooks;
     struct webhook_account *webhooks[CONFIG_WEBHOOK_VENDORS]; /* NULL: not configured */
 };
 

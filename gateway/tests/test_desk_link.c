@@ -33,7 +33,8 @@ static int setup(void **state)
     (void)state;
     struct step_settings settings = rig_settings(sandbox.url);
     rig_open(&rig, &settings);
-    desk_link_init(&link_of_desk, rig.base, rig.link.steps);
+    static const struct config config;
+    assert_int_equal(desk_link_init(&link_of_desk, rig.base, rig.link.steps, &config), OK);
     open_desk();
     return 0;
 }
@@ -41,7 +42,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    desk_link_close(&link_of_desk);
+    desk_link_free(&link_of_desk);
     close(desk_fd);
     rig_close(&rig);
     return 0;

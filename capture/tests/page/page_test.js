@@ -213,9 +213,17 @@ async function main() {
   await see('Not enough funds.');
   await see('2 of 3');
   await shot('11-declined-again');
-  await fixture.say(...CARD, 'outcome declined lost_or_stolen');
+  await fixture.say(...CARD, 'outcome declined lost_or_stolen', 'hooks refused');
   await button('Take EUR 250.00').click();
   await see('No attempts are left.');
+
+  /* The billing system would not hear of it. */
+  await see('Could not be delivered');
+  await see('to billing');
+  await shot('25-not-delivered');
+  await fixture.say('hooks taken');
+  await button('Try again: Payment result').click();
+  await page.getByText('Could not be delivered').waitFor({ state: 'hidden', timeout: 5000 });
   await shot('12-declined');
   await button('New payment').click();
 
