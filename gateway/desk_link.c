@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #define MESSAGES_PER_RUN 32
+#define HEALTH_S         2
 
 static void reply_h(void *owner, const struct order_reply_msg *reply, const struct step_report *report)
 {
@@ -63,6 +64,18 @@ void desk_link_close(struct desk_link *link)
     link->port.fd = -1;
 }
 
+static void tell_health(evutil_socket_t fd, short what, void *owner)
+{
+    struct desk_link *link = owner;
+    (void)fd;
+    (void)what;
+    for (size_t i = 0; i < steps_gateway_count(link->steps); i++) {
+        struct gateway_health_msg health;
+        steps_health(link->steps, i, &health);
+        (void)!msg_send(&link->port, &health); /* a desk that is away shows nothing anyway */
+    }
+}
+
 static void desk_ready(evutil_socket_t fd, short what, void *owner)
 {
     struct desk_link *link = owner;
@@ -82,6 +95,7 @@ enum err desk_link_open(struct desk_link *link, int fd)
     link->readable = event_new(link->base, fd, EV_READ | EV_PERSIST, desk_ready, link);
     if (!link->readable || event_add(link->readable, NULL) != 0)
         return ERR_MEMORY;
+    tell_health(-1, 0, link);
     return OK;
 }
 
@@ -89,6 +103,9 @@ void desk_link_free(struct desk_link *link)
 {
     if (link->base)
         desk_link_close(link);
+    if (link->health)
+        event_free(link->health);
+    link->health = NULL;
     hooks_free(link->hooks);
     link->hooks = NULL;
 }
@@ -102,5 +119,9 @@ enum err desk_link_init(struct desk_link *link, struct event_base *base, struct 
                                         .permits = permits,
                                         .permit_count = sizeof(permits) / sizeof(permits[0]),
                                         .owner = link}};
+    const struct timeval period = {HEALTH_S, 0};
+    link->health = event_new(base, -1, EV_PERSIST, tell_health, link);
+    if (!link->health || event_add(link->health, &period) != 0)
+        return ERR_MEMORY;
     return hooks_new(&link->hooks, base, config, tell_result, link);
 }

@@ -14,6 +14,7 @@ struct desk_link {
     struct hooks *hooks;
     struct msg_port port;
     struct event *readable;
+    struct event *health; /* told every other second, for whoever shows it */
 };
 
 /* Starts with no peer. Reads what hooks_new() reads. */

@@ -400,6 +400,7 @@ static void open_for(const struct ask *ask, const struct desk_call *call,
     }
     reply_created(ask, capture, false);
     desk_publish_capture(ask->desk, capture);
+    desk_figures_entered(ask->desk);
     tell_opened(ask, &capture->record, wanted);
 }
 
@@ -620,6 +621,8 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_ORDER_REFUND] = desk_order_new_h,
     [ROUTE_ORDER_SUBSCRIBE] = desk_order_new_h,
     [ROUTE_ORDER_LINK] = desk_order_new_h,
+    [ROUTE_METRICS] = desk_metrics_h,
+    [ROUTE_REPORT] = desk_report_h,
     [ROUTE_HOOKS] = desk_hooks_h,
     [ROUTE_HOOK_RETRY] = desk_hook_decide_h,
     [ROUTE_HOOK_DROP] = desk_hook_decide_h,

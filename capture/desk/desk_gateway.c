@@ -7,6 +7,8 @@
 /* Nothing of these can hold a card. Whoever makes one larger must look here and say what was added. */
 _Static_assert(sizeof(struct order_reply_msg) == 24 + LIMIT_TOKEN_BYTES + LIMIT_LINK_BYTES,
                "what was added to ORDER_REPLY?");
+_Static_assert(sizeof(struct gateway_health_msg) == 40 + 8 * GATEWAY_OUTCOMES + LIMIT_NAME_BYTES,
+               "what was added to HEALTH?");
 _Static_assert(sizeof(struct hook_result_msg) == 32, "what was added to HOOK_RESULT?");
 
 #define SUBJECT_OPEN      (1u << 0)
@@ -29,6 +31,11 @@ static enum err hook_result_h(void *owner, const void *message)
     return desk_hook_result(owner, message);
 }
 
+static enum err health_h(void *owner, const void *message)
+{
+    return desk_figures_health(owner, message);
+}
+
 static enum err order_reply_h(void *owner, const void *message)
 {
     return desk_order_reply(owner, message);
@@ -36,6 +43,7 @@ static enum err order_reply_h(void *owner, const void *message)
 
 const struct msg_permit desk_gateway_permits[] = {
     {ORDER_REPLY, sizeof(struct order_reply_msg), SUBJECT_OPEN, order_reply_h, "ORDER_REPLY"},
+    {GATEWAY_HEALTH, sizeof(struct gateway_health_msg), MSG_ANY_STATE, health_h, "HEALTH"},
     {HOOK_RESULT, sizeof(struct hook_result_msg), SUBJECT_OPEN, hook_result_h, "HOOK_RESULT"},
 };
 const size_t desk_gateway_permit_count = sizeof(desk_gateway_permits) / sizeof(desk_gateway_permits[0]);
@@ -58,6 +66,7 @@ static void read_h(evutil_socket_t fd, short what, void *argument)
     if (msg_receive(&desk->gateway, MESSAGES_PER_TURN) == OK)
         return;
     link_close(desk);
+    desk_figures_link_down(desk);
     log_event(LOG_WARN, "a peer is gone: waiting for the supervisor's new link", LOG_NAME("peer", "gateway"));
     desk_publish_service(desk);
 }

@@ -103,6 +103,7 @@ static void keep_end(struct desk *desk, struct desk_capture *capture)
     capture->is_end_stored = true;
     capture->stored_state = capture->record.state;
     audit_end(desk, capture);
+    desk_figures_ended(desk, &capture->record);
     (void)!desk_hooks_ended(desk, &capture->record); /* the failure was told; no money hangs on it */
 }
 
@@ -418,7 +419,11 @@ static enum err tell_end(struct desk *desk, const struct desk_capture *capture,
     if (message->kind != STORE_RESULT || !capture_state_is_end(message->state))
         return OK;
     record.state = message->state;
-    return desk_hooks_ended(desk, &record);
+    record.problem = message->problem;
+    enum err err = desk_hooks_ended(desk, &record);
+    if (!err) /* else the vault says it again */
+        desk_figures_ended(desk, &record);
+    return err;
 }
 
 static enum err store_h(void *owner, const void *bytes)
@@ -434,6 +439,8 @@ static enum err store_h(void *owner, const void *bytes)
             capture = desk_capture_get(desk, message.header.subject);
         if (!err && capture) {
             store_take(capture, &message);
+            if (message.kind == STORE_INTENT)
+                desk_figures_attempted(desk);
             err = tell_end(desk, capture, &message);
         }
         if (!err && capture) {

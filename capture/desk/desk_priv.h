@@ -6,6 +6,7 @@
 #include "base/msg.h"
 #include "capture/desk/audit.h"
 #include "capture/desk/desk.h"
+#include "capture/desk/desk_figures.h"
 #include "capture/desk/desk_hooks.h"
 #include "capture/desk/desk_model.h"
 #include "capture/desk/desk_orders.h"
@@ -59,6 +60,7 @@ struct desk {
     struct store_webhooks notices;
     struct desk_orders orders;
     struct desk_hooks hooks;
+    struct desk_figures figures;
     struct webhook_account *webhooks[CONFIG_WEBHOOK_VENDORS]; /* NULL: not configured */
 };
 

@@ -34,6 +34,8 @@ static const struct route table[] = {
     {HTTP_POST, "/v1/captures/{id}/refund",            ROUTE_ORDER_REFUND,    false},
     {HTTP_POST, "/v1/captures/{id}/subscribe",         ROUTE_ORDER_SUBSCRIBE, false},
     {HTTP_POST, "/v1/links",                           ROUTE_ORDER_LINK,      false},
+    {HTTP_GET,  "/metrics",                            ROUTE_METRICS,         false},
+    {HTTP_GET,  "/v1/report",                          ROUTE_REPORT,          false},
     {HTTP_GET,  "/v1/hooks",                           ROUTE_HOOKS,           false},
     {HTTP_POST, "/v1/hooks/{id}/retry",                ROUTE_HOOK_RETRY,      false},
     {HTTP_POST, "/v1/hooks/{id}/drop",                 ROUTE_HOOK_DROP,       false},

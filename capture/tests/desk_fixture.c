@@ -6,6 +6,7 @@
  *   valid FIELD | wrong FIELD PROBLEM | problem NAME        ready
  *   outcome approved|declined|retry|failed|unknown [REASON] what the next submit leads to; "hold" stops before its end
  *   vault down|up           media down|up                   wait MS
+ *   breaker open|closed     what the gateway says of its gateway
  *   hooks taken|refused     what the other end of hooks says
  *   orders done|declined|failed|hold   what the gateway says of every order from now on; "hold": nothing yet
  *   desk kill MS            SIGKILL, and a new one after so long; its calls have to be said again
@@ -288,6 +289,12 @@ static void obey(struct fixture *fixture, char *line)
     if (strcmp(word[0], "muted") == 0) {
         fixture->progress.is_muted = strcmp(word[1], "on") == 0;
         show(fixture, fixture->progress.state, 0);
+    }
+    if (strcmp(word[0], "breaker") == 0) {
+        struct gateway_health_msg health = {.breaker_state = strcmp(word[1], "open") == 0,
+                                            .connector = "stripe"};
+        MSG_INIT(&health, GATEWAY_HEALTH, 0);
+        harness_send(harness->gateway_fd, &health);
     }
     if (strcmp(word[0], "hooks") == 0)
         snprintf(fixture->hooks, sizeof(fixture->hooks), "%.15s", word[1]);

@@ -380,7 +380,10 @@
   /* --- the frame: lamps, notices, lists ------------------------------------------------------------------------------ */
 
   function drawLamps() {
+    const gateways = state.service.gateways || [];
+    const isResting = gateways.length > 0 && gateways.every(gateway => gateway.off || gateway.breaker === 'open');
     const lamps = [['lampVault', state.service.vault, 'lampDown'], ['lampMedia', state.service.media, 'lampDown'],
+      ['lampGateway', state.service.gateway !== false && !isResting, state.service.gateway === false ? 'lampDown' : 'lampRests'],
       ['lampStore', state.service.store, 'lampFails']];
     const wanted = lamps.map(([name, isUp, down]) => t(name) + ': ' + t(isUp ? 'lampUp' : down)).join();
     if ($('lamps').dataset.drawn !== wanted) {

@@ -7,7 +7,7 @@ const TEXTS = {
     dir: 'ltr',
     skip: 'Skip to the payment',
     leave: 'Sign out',
-    lampVault: 'Vault', lampMedia: 'Media', lampStore: 'Records',
+    lampVault: 'Vault', lampMedia: 'Media', lampStore: 'Records', lampGateway: 'Provider', lampRests: 'not answering',
     lampUp: 'running', lampDown: 'restarting', lampFails: 'cannot be written',
     lineLive: 'Live', lineLost: 'Reconnecting…',
 
@@ -150,7 +150,7 @@ const TEXTS = {
   },
   de: {
     dir: 'ltr',
-    skip: 'Zur Zahlung', leave: 'Abmelden', lampVault: 'Tresor', lampMedia: 'Medien', lampStore: 'Aufzeichnung',
+    skip: 'Zur Zahlung', leave: 'Abmelden', lampVault: 'Tresor', lampMedia: 'Medien', lampStore: 'Aufzeichnung', lampGateway: 'Anbieter', lampRests: 'antwortet nicht',
     lampUp: 'läuft', lampDown: 'startet neu', lampFails: 'nicht beschreibbar', lineLive: 'Verbunden', lineLost: 'Verbinde neu…',
     gateTitle: 'Anmelden', gateText: 'Geben Sie Ihr Zugangs-Token ein. Es bleibt nur in diesem Tab und wird beim Schließen vergessen.',
     gateLabel: 'Zugangs-Token', gateEnter: 'Anmelden', gateWrong: 'Dieses Token ist hier nicht bekannt.',

@@ -113,6 +113,10 @@ async function main() {
   await page.keyboard.press('Enter');
   await see('No call right now.');
   await shot('02-no-call');
+  await fixture.say('breaker open');
+  await see('Provider not answering');
+  await fixture.say('breaker closed');
+  await see('Provider running');
 
   await fixture.say('call 1 ORDER-20417 2001', 'call 2 ORDER-20431 2002', 'ring 3 ORDER-20440 2001', 'call 4 ACC-88/Smith 2005');
   await see('ORDER-20417');
