@@ -272,6 +272,11 @@ CHOICE_READER(read_webhook_vendor, enum config_webhook_vendor, {"stripe", CONFIG
               {"adyen", CONFIG_WEBHOOK_ADYEN}, {"worldpay", CONFIG_WEBHOOK_WORLDPAY})
 CHOICE_READER(read_aws_credentials, enum config_aws_credentials, {"static", CONFIG_AWS_STATIC},
               {"container", CONFIG_AWS_CONTAINER}, {"instance", CONFIG_AWS_INSTANCE})
+CHOICE_READER(read_hook_event, enum config_hook_event, {"payment", CONFIG_HOOK_PAYMENT},
+              {"subscription", CONFIG_HOOK_SUBSCRIPTION}, {"refund", CONFIG_HOOK_REFUND},
+              {"receipt_sms", CONFIG_HOOK_RECEIPT_SMS}, {"receipt_email", CONFIG_HOOK_RECEIPT_EMAIL})
+CHOICE_READER(read_recording_api, enum config_recording_api, {"recordingstate", CONFIG_RECORDING_STATE},
+              {"seed", CONFIG_RECORDING_SEED}, {"off", CONFIG_RECORDING_OFF})
 /* The numbers are those of enum card_brand (capture/capture_msg.h); a test there holds the two together. */
 CHOICE_READER(read_brand, uint32_t, {"visa", 1}, {"mastercard", 2}, {"amex", 3}, {"discover", 4}, {"jcb", 5},
               {"diners", 6}, {"unionpay", 7}, {"maestro", 8})
@@ -569,6 +574,55 @@ static enum err read_webhooks(struct reader *reader, yaml_node_t *node, void *ta
     return read_list(reader, node, target, key, LIMIT_WEBHOOKS, each_webhook, &config->desk.webhook_count);
 }
 
+static enum err each_hook_event(struct reader *reader, yaml_node_t *item, void *target, size_t index,
+                                const struct key *key)
+{
+    struct config_hook_target *hook = target;
+    enum config_hook_event event = 0;
+    (void)index;
+    enum err err = read_hook_event(reader, item, &event, key);
+    hook->events |= (unsigned)event;
+    return err;
+}
+
+static enum err read_hook_events(struct reader *reader, yaml_node_t *node, void *target,
+                                 const struct key *key)
+{
+    size_t count;
+    return read_list(reader, node, target, key, 5, each_hook_event, &count);
+}
+
+static enum err each_hook(struct reader *reader, yaml_node_t *item, void *target, size_t index,
+                          const struct key *key)
+{
+    (void)key;
+#define HOOK_AT(member) offsetof(struct config_hook_target, member)
+    static const struct key keys[] = {
+        {.name = "name", .read = read_name, .offset = HOOK_AT(name), .is_required = true},
+        {.name = "url", .read = read_url, .offset = HOOK_AT(url), .is_required = true},
+        {.name = "key", .read = read_path, .offset = HOOK_AT(key_path), .is_required = true},
+        {.name = "ca_file", .read = read_path, .offset = HOOK_AT(ca_path)},
+        {.name = "events", .read = read_hook_events, .is_required = true},
+        {.name = NULL}};
+    static const struct key hook_key = {.name = "hooks", .keys = keys};
+    struct config *config = target;
+    return read_mapping(reader, item, &config->hook_targets[index], &hook_key);
+}
+
+static enum err read_hooks(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
+{
+    struct config *config = target;
+    return read_list(reader, node, target, key, LIMIT_HOOK_TARGETS, each_hook, &config->hook_target_count);
+}
+
+static const struct key genesys_keys[] = {
+    {.name = "region", .read = read_name, .offset = AT(genesys.region), .is_required = true},
+    {.name = "client", .read = read_path, .offset = AT(genesys.client_path), .is_required = true},
+    {.name = "ca_file", .read = read_path, .offset = AT(genesys.ca_path)},
+    {.name = "test_url", .read = read_url, .offset = AT(genesys.test_url)},
+    {.name = "recording_api", .read = read_recording_api, .offset = AT(genesys.recording_api)},
+    {.name = "reference_is_conversation", .read = read_bool, .offset = AT(genesys.reference_is_conversation)},
+    {.name = NULL}};
 static const struct key log_keys[] = {{.name = "level", .read = read_level, .offset = AT(log_level)},
                                       {.name = "format", .read = read_format, .offset = AT(log_format)},
                                       {.name = NULL}};
@@ -681,6 +735,8 @@ static const struct key top_keys[] = {
     {.name = "gateway", .read = read_gateway, .offset = AT(gateway), .is_required = true},
     {.name = "fallback_gateway", .read = read_gateway, .offset = AT(fallback)},
     MAPPING("secrets", secrets_keys, false),
+    {.name = "hooks", .read = read_hooks},
+    MAPPING("genesys", genesys_keys, false),
     MAPPING("desk", desk_keys, true),
     {.name = NULL}};
 
@@ -768,8 +824,11 @@ const char *config_gateway_secret(const struct config *config, size_t index)
     const char *const references[] = {config->gateway.api_key_path,   config->fallback.api_key_path,
                                       config->secrets.vault.token,    config->secrets.aws.key_id,
                                       config->secrets.aws.key_secret, config->secrets.aws.session_token,
-                                      config->secrets.aws.container};
-    return index < sizeof(references) / sizeof(references[0]) ? references[index] : NULL;
+                                      config->secrets.aws.container,  config->genesys.client_path};
+    const size_t count = sizeof(references) / sizeof(references[0]);
+    if (index < count)
+        return references[index];
+    return index - count < config->hook_target_count ? config->hook_targets[index - count].key_path : NULL;
 }
 
 static enum err parse_document(struct reader *reader, const char *text, size_t length)

@@ -125,6 +125,27 @@ struct config_webhook {
     size_t key_count;
 };
 
+/* Who is told of what; bits of config_hook_target.events. */
+enum config_hook_event {
+    CONFIG_HOOK_PAYMENT = 1 << 0,
+    CONFIG_HOOK_SUBSCRIPTION = 1 << 1,
+    CONFIG_HOOK_REFUND = 1 << 2,
+    CONFIG_HOOK_RECEIPT_SMS = 1 << 3,
+    CONFIG_HOOK_RECEIPT_EMAIL = 1 << 4,
+};
+
+/* Where signed JSON goes when a payment has its end, and the like. */
+struct config_hook_target {
+    char name[LIMIT_NAME_BYTES];     /* shown on the page and in audit lines */
+    char url[LIMIT_PATH_BYTES];      /* https:// only */
+    char key_path[LIMIT_PATH_BYTES]; /* reference of base/secret_source.h */
+    char ca_path[LIMIT_PATH_BYTES];  /* empty: the system's */
+    unsigned events;                 /* enum config_hook_event */
+};
+
+/* Requirement C4: which of the vendor's interfaces pauses a recording. */
+enum config_recording_api { CONFIG_RECORDING_STATE, CONFIG_RECORDING_SEED, CONFIG_RECORDING_OFF };
+
 struct config {
     enum log_level log_level;
     enum log_format log_format;
@@ -165,6 +186,16 @@ struct config {
     struct config_gateway gateway;
     struct config_gateway fallback; /* url empty: there is none */
     struct config_secrets secrets;
+    struct config_hook_target hook_targets[LIMIT_HOOK_TARGETS];
+    size_t hook_target_count;
+    struct {
+        char region[LIMIT_NAME_BYTES];      /* empty: no Genesys Cloud */
+        char client_path[LIMIT_PATH_BYTES]; /* reference to "client id:secret" */
+        char ca_path[LIMIT_PATH_BYTES];     /* empty: the system's */
+        char test_url[LIMIT_PATH_BYTES];    /* instead of the region's addresses; with gateway.sandbox only */
+        enum config_recording_api recording_api;
+        bool reference_is_conversation; /* a call's reference is its conversation's id there */
+    } genesys;
     struct {
         struct sockaddr_in listen;
         char certificate_path[LIMIT_PATH_BYTES];

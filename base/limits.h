@@ -19,6 +19,7 @@
 #define LIMIT_SIP_LISTENERS    8
 #define LIMIT_CROSSING_HEADERS 16
 #define LIMIT_API_TOKENS       16
+#define LIMIT_HOOK_TARGETS     4
 #define LIMIT_WEBHOOKS         5 /* one for each vendor */
 #define LIMIT_WEBHOOK_KEYS     3 /* valid at once, while one is replaced */
 
@@ -82,7 +83,9 @@
 #define LIMIT_HTTP_CONNECTIONS   512
 #define LIMIT_EVENT_STREAMS      256
 #define LIMIT_GATEWAY_IN_FLIGHT  512
-#define LIMIT_GATEWAY_ORDERS     64    /* of them: what comes after the card leaves room for cards */
+#define LIMIT_GATEWAY_ORDERS     64 /* of them: what comes after the card leaves room for cards */
+#define LIMIT_HOOKS_IN_FLIGHT    32
+#define LIMIT_HOOKS_WAITING      1024  /* known to the desk's memory at once; more wait in its database */
 #define LIMIT_GATEWAY_CEILING_MS 60000 /* requirement C1 */
 
 #endif

@@ -1,6 +1,7 @@
 #include "gateway/desk_link.h"
 
 #include "base/log.h"
+#include "gateway/hook_body.h"
 
 #include <unistd.h>
 
@@ -25,10 +26,31 @@ static enum err take_h(void *owner, const void *message)
     return steps_order(link->steps, message, reply_h, link);
 }
 
+static void tell_result(void *owner, const struct hook_send_msg *hook, const struct hook_result_msg *result,
+                        const struct hook_report *report)
+{
+    static const char *const outcomes[HOOK_OUTCOMES] = {"delivered", "later", "refused"};
+    struct desk_link *link = owner;
+    enum err err =
+        msg_send(&link->port, result); /* one that is lost is sent again: told twice does no harm */
+    log_event(err || result->outcome != HOOK_DELIVERED ? LOG_WARN : LOG_INFO, "hook",
+              LOG_ID("hook", hook->header.subject), LOG_CONSTANT("kind", hook_type_name(hook)),
+              LOG_COUNT("target", hook->target), LOG_CONSTANT("outcome", outcomes[result->outcome]),
+              LOG_CONSTANT("transport", report->transport), LOG_COUNT("status", result->status),
+              LOG_MS("ms", report->ms), LOG_ERR("sent", err));
+}
+
+static enum err hook_h(void *owner, const void *message)
+{
+    struct desk_link *link = owner;
+    return hooks_send(link->hooks, message);
+}
+
 /* An order may come again at any time under its id: that is how the desk asks for a reply that was lost. What it says is
  * checked in steps_order(). */
 static const struct msg_permit permits[] = {
     {ORDER_TAKE, sizeof(struct order_take_msg), MSG_ANY_STATE, take_h, "ORDER"},
+    {HOOK_SEND, sizeof(struct hook_send_msg), MSG_ANY_STATE, hook_h, "HOOK"},
 };
 
 void desk_link_tell_health(struct desk_link *link)
@@ -73,7 +95,16 @@ enum err desk_link_open(struct desk_link *link, int fd)
     return OK;
 }
 
-void desk_link_init(struct desk_link *link, struct event_base *base, struct steps *steps)
+void desk_link_free(struct desk_link *link)
+{
+    if (link->base)
+        desk_link_close(link);
+    hooks_free(link->hooks);
+    link->hooks = NULL;
+}
+
+enum err desk_link_init(struct desk_link *link, struct event_base *base, struct steps *steps,
+                        const struct config *config)
 {
     *link = (struct desk_link){.base = base,
                                .steps = steps,
@@ -81,4 +112,5 @@ void desk_link_init(struct desk_link *link, struct event_base *base, struct step
                                         .permits = permits,
                                         .permit_count = sizeof(permits) / sizeof(permits[0]),
                                         .owner = link}};
+    return hooks_new(&link->hooks, base, config, tell_result, link);
 }

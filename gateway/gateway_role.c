@@ -408,7 +408,9 @@ static enum err open_loop(struct gateway_role *role, struct step_settings *setti
     err = vault_link_init(&role->link, role->base, settings, count);
     if (err)
         return err;
-    desk_link_init(&role->desk, role->base, role->link.steps);
+    err = desk_link_init(&role->desk, role->base, role->link.steps, role->context->config);
+    if (err)
+        return err;
     int fd = role->context->link_fd[ROLE_VAULT];
     role->context->link_fd[ROLE_VAULT] = -1;
     if (!err && fd >= 0)
@@ -430,8 +432,7 @@ static enum err open_loop(struct gateway_role *role, struct step_settings *setti
 
 static void close_loop(struct gateway_role *role)
 {
-    if (role->desk.base)
-        desk_link_close(&role->desk);
+    desk_link_free(&role->desk);
     vault_link_free(&role->link);
     key_store_free(role->store);
     if (role->control_readable)

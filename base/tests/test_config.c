@@ -223,6 +223,37 @@ static void webhooks_are_read_or_complained_about(void **state)
     expect_complaint(WEBHOOKS_AT, "  webhooks: [{vendor: square, keys: [a]}]\n" WEBHOOKS_AT, "one of stripe");
 }
 
+static void hooks_and_the_platform_are_read_or_complained_about(void **state)
+{
+    (void)state;
+    struct config config;
+    char message[CONFIG_ERROR_BYTES];
+    const char *at = strstr(example, "desk:\n");
+    char *text = calloc(1, LIMIT_CONFIG_BYTES);
+    assert_true(at && text);
+    snprintf(text, LIMIT_CONFIG_BYTES,
+             "%.*shooks:\n  - {name: billing, url: 'https://b.example/x', key: 'env:K', events: [payment, "
+             "refund]}\n"
+             "genesys: {region: mypurecloud.ie, client: 'file:/g', recording_api: seed}\n%s",
+             (int)(at - example), example, at);
+    assert_int_equal(config_parse(&config, "a", text, strlen(text), message), OK);
+    free(text);
+    assert_int_equal(config.hook_target_count, 1);
+    assert_int_equal(config.hook_targets[0].events, CONFIG_HOOK_PAYMENT | CONFIG_HOOK_REFUND);
+    assert_int_equal(config.genesys.recording_api, CONFIG_RECORDING_SEED);
+    /* The gateway role's secrets: its own, the platform's, the hooks', and no more. */
+    assert_string_equal(config_gateway_secret(&config, 7), "file:/g");
+    assert_string_equal(config_gateway_secret(&config, 8), "env:K");
+    assert_null(config_gateway_secret(&config, 9));
+    expect_complaint("desk:\n", "hooks: [{name: a, url: 'http://b', key: k, events: [payment]}]\ndesk:\n",
+                     "https://");
+    expect_complaint("desk:\n", "hooks: [{name: a, url: 'https://b', key: k, events: [all]}]\ndesk:\n",
+                     "expected one of payment");
+    expect_complaint("desk:\n", "genesys: {region: x}\ndesk:\n", "key \"client\" is missing");
+    expect_complaint("desk:\n", "genesys: {region: x, client: y, recording_api: on}\ndesk:\n",
+                     "expected one of recordingstate seed off");
+}
+
 static void a_file_that_cannot_be_read_is_named(void **state)
 {
     (void)state;
@@ -265,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_gateway_by_a_mapping_has_its_keys),
         cmocka_unit_test(a_fallback_has_the_keys_of_a_gateway_and_its_defaults),
         cmocka_unit_test(webhooks_are_read_or_complained_about),
+        cmocka_unit_test(hooks_and_the_platform_are_read_or_complained_about),
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),
     };
     return cmocka_run_group_tests(tests, load_example, free_example);

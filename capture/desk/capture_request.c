@@ -1,5 +1,6 @@
 #include "capture/desk/capture_request.h"
 
+#include "base/card_shape.h"
 #include "base/log.h"
 #include "capture/desk/currency.h"
 #include "capture/desk/desk_view.h"
@@ -97,6 +98,66 @@ static enum err read_kind(struct capture_request *request, const json_t *value, 
     return refuse(refusal, "kind_unknown", "kind must be charge, authorise or tokenise");
 }
 
+/* Letters, digits and '-': what the platform's paths can hold. */
+static enum err read_platform_id(char *out, const json_t *value, struct refusal refusal)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value);
+    if (!text || length == 0 || length >= LIMIT_NAME_BYTES || strspn(text, allowed) != length ||
+        card_shape_alone(text))
+        return refuse(
+            refusal, "platform_id_invalid",
+            "conversation and participant are the telephone platform's ids: letters, digits and '-'");
+    memcpy(out, text, length + 1);
+    return OK;
+}
+
+/* E.164. A number of 13 digits and more that could be a card's is refused with the cards. */
+static enum err read_sms(char *out, const json_t *value, struct refusal refusal)
+{
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value);
+    if (!text || length < 7 || length > 16 || text[0] != '+' ||
+        strspn(text + 1, "0123456789") != length - 1 || card_shape_alone(text + 1))
+        return refuse(refusal, "sms_invalid", "sms must be a telephone number: + and 6 to 15 digits");
+    memcpy(out, text, length + 1);
+    return OK;
+}
+
+static enum err read_email(char *out, const json_t *value, struct refusal refusal)
+{
+    const char *text = json_string_value(value);
+    size_t length = json_string_length(value);
+    const char *at = text ? strchr(text, '@') : NULL;
+    bool is_good = at && at != text && at[1] && !strchr(at + 1, '@') && length < LIMIT_TOKEN_BYTES &&
+                   strlen(text) == length && !card_shape_within(text);
+    for (size_t i = 0; is_good && i < length; i++)
+        is_good = text[i] > 0x20 && text[i] < 0x7f && !strchr("\"\\<>(),;:", text[i]);
+    if (!is_good)
+        return refuse(refusal, "email_invalid", "email must be an address: name@host");
+    memcpy(out, text, length + 1);
+    return OK;
+}
+
+static enum err read_contact(struct capture_request *request, const char *name, const json_t *value,
+                             struct refusal refusal)
+{
+    if (strcmp(name, "conversation") == 0)
+        return read_platform_id(request->conversation, value, refusal);
+    if (strcmp(name, "participant") == 0)
+        return read_platform_id(request->participant, value, refusal);
+    if (strcmp(name, "sms") == 0)
+        return read_sms(request->sms, value, refusal);
+    if (strcmp(name, "email") == 0)
+        return read_email(request->email, value, refusal);
+    /* The name is not repeated: it could be anything, also what must not be shown. */
+    return refuse(
+        refusal, "member_unknown",
+        "only call, reference, callee, kind, amount, currency, conversation, participant, sms and email "
+        "are known; card data is never sent here");
+}
+
 static enum err read_member(struct capture_request *request, const char *name, const json_t *value,
                             struct refusal refusal)
 {
@@ -112,10 +173,7 @@ static enum err read_member(struct capture_request *request, const char *name, c
         return read_text(request->reference, value, name, refusal);
     if (strcmp(name, "callee") == 0)
         return read_text(request->callee, value, name, refusal);
-    /* The name is not repeated: it could be anything, also what must not be shown. */
-    return refuse(
-        refusal, "member_unknown",
-        "only call, reference, callee, kind, amount and currency are known; card data is never sent here");
+    return read_contact(request, name, value, refusal);
 }
 
 static enum err read_members(struct capture_request *request, json_t *object, struct refusal refusal)

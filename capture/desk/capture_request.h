@@ -17,6 +17,11 @@ struct capture_request {
     enum capture_kind kind;
     int64_t amount_minor; /* 0 and no currency: a token is all that is wanted */
     char currency[4];
+    /* The telephone platform's names for call and caller, and where receipts go; may all be empty. */
+    char conversation[LIMIT_NAME_BYTES];
+    char participant[LIMIT_NAME_BYTES];
+    char sms[LIMIT_NAME_BYTES]; /* "+" and 6 to 15 digits */
+    char email[LIMIT_TOKEN_BYTES];
 };
 
 #define CAPTURE_REQUEST_MESSAGE_BYTES 256

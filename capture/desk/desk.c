@@ -20,6 +20,7 @@ static void second_h(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     (void)what;
     desk_orders_turn(argument);
+    desk_hooks_turn(argument);
 }
 
 static enum err told(enum err err, const char *what, const char *path)
@@ -126,6 +127,12 @@ enum err desk_new(struct desk **out, const struct desk_setup *setup)
     if (!err)
         err = told(desk_orders_open(desk), "orders that had not ended", desk->config->desk.database_path);
     if (!err)
+        err = told(store_report_open(&desk->figures.store, desk->store), "database",
+                   desk->config->desk.database_path);
+    if (!err)
+        err =
+            told(desk_hooks_open(desk), "what others are still to be told", desk->config->desk.database_path);
+    if (!err)
         err = open_webhooks(desk);
     if (!err)
         err = take_up(desk);
@@ -155,6 +162,8 @@ void desk_free(struct desk *desk)
     if (desk->audit && audit_life(desk, "desk.stop") != OK)
         log_event(LOG_WARN, "the audit trail does not tell of this stop");
     audit_close(desk->audit);
+    store_report_close(&desk->figures.store);
+    desk_hooks_close(desk);
     desk_orders_close(desk);
     store_webhooks_close(&desk->notices);
     store_close(desk->store);

@@ -101,16 +101,6 @@ static void gateways_h(const struct ask *ask)
     ask_reply(ask, 200, desk_gateways_json(ask->desk), NULL);
 }
 
-static void metrics_h(const struct ask *ask)
-{
-    char text[DESK_METRICS_BYTES];
-    const struct http_reply reply = {.status = 200,
-                                     .content_type = "text/plain; version=0.0.4",
-                                     .body = text,
-                                     .length = desk_gateways_metrics(ask->desk, text, sizeof(text))};
-    http_reply_send(ask->connection, &reply);
-}
-
 static void currencies_h(const struct ask *ask)
 {
     size_t count;
@@ -374,6 +364,23 @@ static enum err send_open(struct desk *desk, const struct store_capture *record)
     return msg_send(&desk->vault, &message);
 }
 
+/* What others are told of a capture that opens. It opens all the same if they cannot be: the mask is what protects. */
+static void tell_opened(const struct ask *ask, const struct store_capture *record,
+                        const struct capture_request *wanted)
+{
+    struct store_contact contact = {0};
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+    bool is_by_reference = ask->desk->config->genesys.reference_is_conversation && !wanted->conversation[0] &&
+                           !record->reference[strspn(record->reference, allowed)];
+    snprintf(contact.conversation, sizeof(contact.conversation), "%s",
+             is_by_reference ? record->reference : wanted->conversation);
+    memcpy(contact.participant, wanted->participant, sizeof(contact.participant));
+    memcpy(contact.sms, wanted->sms, sizeof(contact.sms));
+    memcpy(contact.email, wanted->email, sizeof(contact.email));
+    if (desk_hooks_opened(ask->desk, record, &contact) != OK)
+        log_event(LOG_ERROR, "nobody will be told of a capture", LOG_ID("capture", record->id));
+}
+
 static void open_for(const struct ask *ask, const struct desk_call *call,
                      const struct capture_request *wanted, const uint8_t *hash)
 {
@@ -398,6 +405,8 @@ static void open_for(const struct ask *ask, const struct desk_call *call,
     }
     reply_created(ask, capture, false);
     desk_publish_capture(ask->desk, capture);
+    desk_figures_entered(ask->desk);
+    tell_opened(ask, &capture->record, wanted);
 }
 
 static void capture_open_h(const struct ask *ask)
@@ -597,7 +606,6 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_HEALTH] = health_h,
     [ROUTE_OPENAPI] = file_h,
     [ROUTE_GATEWAYS] = gateways_h,
-    [ROUTE_METRICS] = metrics_h,
     [ROUTE_CURRENCIES] = currencies_h,
     [ROUTE_CALLS] = calls_h,
     [ROUTE_CALL] = call_h,
@@ -619,6 +627,11 @@ static void (*const handlers[ROUTES])(const struct ask *ask) = {
     [ROUTE_ORDER_REFUND] = desk_order_new_h,
     [ROUTE_ORDER_SUBSCRIBE] = desk_order_new_h,
     [ROUTE_ORDER_LINK] = desk_order_new_h,
+    [ROUTE_METRICS] = desk_metrics_h,
+    [ROUTE_REPORT] = desk_report_h,
+    [ROUTE_HOOKS] = desk_hooks_h,
+    [ROUTE_HOOK_RETRY] = desk_hook_decide_h,
+    [ROUTE_HOOK_DROP] = desk_hook_decide_h,
     [ROUTE_WEBHOOK_STRIPE] = desk_webhook_h,
     [ROUTE_WEBHOOK_BRAINTREE] = desk_webhook_h,
     [ROUTE_WEBHOOK_PAYPAL] = desk_webhook_h,

@@ -30,5 +30,9 @@ void desk_notices_h(const struct ask *ask);
 void desk_order_new_h(const struct ask *ask);
 void desk_order_h(const struct ask *ask);
 void desk_orders_h(const struct ask *ask);
+void desk_metrics_h(const struct ask *ask);
+void desk_report_h(const struct ask *ask);
+void desk_hooks_h(const struct ask *ask);
+void desk_hook_decide_h(const struct ask *ask);
 
 #endif

@@ -100,10 +100,10 @@ void desk_publish_call(struct desk *desk, const struct desk_call *call)
 
 json_t *desk_service_json(const struct desk *desk)
 {
-    return json_pack("{s:b,s:b,s:b,s:b,s:b,s:s}", "vault", desk_vault_is_up(desk), "media",
+    return json_pack("{s:b,s:b,s:b,s:b,s:b,s:s,s:o}", "vault", desk_vault_is_up(desk), "media",
                      desk_proxy_is_up(desk), "gateway", desk_gateway_is_up(desk), "store",
                      !desk->is_store_failing, "draining", desk->is_draining, "payments",
-                     desk_gateways_payments(desk));
+                     desk_gateways_payments(desk), "gateways", desk_gateways_short(desk));
 }
 
 void desk_publish_service(struct desk *desk)

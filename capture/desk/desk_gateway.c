@@ -9,6 +9,7 @@ _Static_assert(sizeof(struct order_reply_msg) == 24 + LIMIT_TOKEN_BYTES + LIMIT_
                "what was added to ORDER_REPLY?");
 _Static_assert(sizeof(struct gateway_health_msg) == 24 + 8 * GATEWAY_OUTCOMES + 16 + LIMIT_NAME_BYTES,
                "what was added to HEALTH?");
+_Static_assert(sizeof(struct hook_result_msg) == 32, "what was added to HOOK_RESULT?");
 
 #define SUBJECT_OPEN      (1u << 0)
 #define MESSAGES_PER_TURN 64
@@ -20,7 +21,14 @@ bool desk_gateway_is_up(const struct desk *desk)
 
 static uint32_t state_h(void *owner, const struct msg_header *header)
 {
-    return desk_order_is_open(owner, header->subject) ? SUBJECT_OPEN : MSG_NO_SUBJECT;
+    bool is_open = header->type == HOOK_RESULT ? desk_hook_is_out(owner, header->subject)
+                                               : desk_order_is_open(owner, header->subject);
+    return is_open ? SUBJECT_OPEN : MSG_NO_SUBJECT;
+}
+
+static enum err hook_result_h(void *owner, const void *message)
+{
+    return desk_hook_result(owner, message);
 }
 
 static enum err order_reply_h(void *owner, const void *message)
@@ -34,8 +42,9 @@ static enum err health_h(void *owner, const void *message)
 }
 
 const struct msg_permit desk_gateway_permits[] = {
-    {GATEWAY_HEALTH, sizeof(struct gateway_health_msg), MSG_NO_SUBJECT, health_h, "HEALTH"},
+    {GATEWAY_HEALTH, sizeof(struct gateway_health_msg), MSG_ANY_STATE, health_h, "HEALTH"},
     {ORDER_REPLY, sizeof(struct order_reply_msg), SUBJECT_OPEN, order_reply_h, "ORDER_REPLY"},
+    {HOOK_RESULT, sizeof(struct hook_result_msg), SUBJECT_OPEN, hook_result_h, "HOOK_RESULT"},
 };
 const size_t desk_gateway_permit_count = sizeof(desk_gateway_permits) / sizeof(desk_gateway_permits[0]);
 
@@ -74,6 +83,7 @@ void desk_gateway_set_link(struct desk *desk, int fd)
     desk->gateway.fd = fd;
     log_event(LOG_INFO, "linked", LOG_NAME("peer", "gateway"));
     desk_orders_link_up(desk);
+    desk_hooks_link_up(desk);
     desk_publish_service(desk);
 }
 

@@ -1,6 +1,7 @@
 /* What the gateway role says of its gateways: kept, shown at /v1/gateways and /metrics, and in one word to the page. */
 #include "capture/desk/desk_priv.h"
 
+#include "base/card_shape.h"
 #include "gateway/order_msg.h"
 
 #include <stdio.h>
@@ -11,16 +12,25 @@ static const char *const outcome_names[GATEWAY_OUTCOMES] = {"done", "declined", 
                                                             "no_answer"};
 #define BREAKER_NAMES (sizeof(breaker_names) / sizeof(breaker_names[0]))
 
+/* A gateway that was never told of has no header. */
+static bool is_known(const struct gateway_health_msg *health)
+{
+    return health->header.type == GATEWAY_HEALTH;
+}
+
 enum err desk_gateways_take(struct desk *desk, const struct gateway_health_msg *health)
 {
     const char *payments = desk_gateways_payments(desk);
     size_t length = strnlen(health->connector, sizeof(health->connector));
     if (health->gateway_index >= LIMIT_GATEWAYS || health->breaker_state >= BREAKER_NAMES ||
-        health->is_off > 1 || length == sizeof(health->connector) ||
-        strspn(health->connector, "abcdefghijklmnopqrstuvwxyz0123456789_-") != length)
+        health->is_off > 1 || length == 0 || length == sizeof(health->connector) ||
+        strspn(health->connector, "abcdefghijklmnopqrstuvwxyz0123456789_-") != length ||
+        card_shape_within(health->connector))
         return ERR_RANGE;
-    desk->gateways[health->gateway_index] = *health;
-    if (strcmp(payments, desk_gateways_payments(desk)) != 0)
+    struct gateway_health_msg *known = &desk->gateways[health->gateway_index];
+    bool is_changed = !is_known(known) || known->breaker_state != health->breaker_state;
+    *known = *health;
+    if (is_changed || strcmp(payments, desk_gateways_payments(desk)) != 0)
         desk_publish_service(desk);
     return OK;
 }
@@ -28,12 +38,6 @@ enum err desk_gateways_take(struct desk *desk, const struct gateway_health_msg *
 void desk_gateways_forget(struct desk *desk)
 {
     memset(desk->gateways, 0, sizeof(desk->gateways));
-}
-
-/* A gateway that was never told of has no header. */
-static bool is_known(const struct gateway_health_msg *health)
-{
-    return health->header.type == GATEWAY_HEALTH;
 }
 
 const char *desk_gateways_payments(const struct desk *desk)
@@ -60,6 +64,19 @@ static json_t *gateway_json(const struct gateway_health_msg *health)
                      breaker_names[health->breaker_state], "opened", (json_int_t)health->opened, "slow",
                      (json_int_t)health->slow, "exchanges", (json_int_t)health->exchanges, "average_ms",
                      (json_int_t)health->average_ms, "steps", steps);
+}
+
+json_t *desk_gateways_short(const struct desk *desk)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < LIMIT_GATEWAYS; i++) {
+        const struct gateway_health_msg *health = &desk->gateways[i];
+        if (is_known(health))
+            json_array_append_new(list,
+                                  json_pack("{s:s,s:s,s:b}", "connector", health->connector, "breaker",
+                                            breaker_names[health->breaker_state], "off", health->is_off));
+    }
+    return list;
 }
 
 json_t *desk_gateways_json(const struct desk *desk)

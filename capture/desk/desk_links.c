@@ -103,6 +103,8 @@ static void keep_end(struct desk *desk, struct desk_capture *capture)
     capture->is_end_stored = true;
     capture->stored_state = capture->record.state;
     audit_end(desk, capture);
+    desk_figures_ended(desk, &capture->record);
+    (void)!desk_hooks_ended(desk, &capture->record); /* the failure was told; no money hangs on it */
 }
 
 void desk_capture_end(struct desk *desk, struct desk_capture *capture, enum capture_state state,
@@ -409,6 +411,21 @@ static void answer_store(struct desk *desk, const struct capture_store_msg *mess
                   LOG_ID("capture", message->header.subject), LOG_ERR("error", sent));
 }
 
+/* Who is to be told of this end is as durable as the end. */
+static enum err tell_end(struct desk *desk, const struct desk_capture *capture,
+                         const struct capture_store_msg *message)
+{
+    struct store_capture record = capture->record;
+    if (message->kind != STORE_RESULT || !capture_state_is_end(message->state))
+        return OK;
+    record.state = message->state;
+    record.problem = message->problem;
+    enum err err = desk_hooks_ended(desk, &record);
+    if (!err) /* else the vault says it again */
+        desk_figures_ended(desk, &record);
+    return err;
+}
+
 static enum err store_h(void *owner, const void *bytes)
 {
     struct desk *desk = owner;
@@ -422,6 +439,11 @@ static enum err store_h(void *owner, const void *bytes)
             capture = desk_capture_get(desk, message.header.subject);
         if (!err && capture) {
             store_take(capture, &message);
+            if (message.kind == STORE_INTENT)
+                desk_figures_attempted(desk);
+            err = tell_end(desk, capture, &message);
+        }
+        if (!err && capture) {
             capture->has_answered = true;
             capture->answered = *asked;
         }

@@ -125,6 +125,8 @@ static enum err end_order(struct desk *desk, size_t place, struct store_order *o
         err = desk_disk_result(desk, store_orders_end(&desk->orders.store, order));
     if (err && err != ERR_ORDER)
         return err;
+    if (desk_hooks_ordered(desk, order) != OK)
+        log_event(LOG_ERROR, "nobody will be told of an order's end", LOG_ID("order", order->id));
     forget(&desk->orders, place);
     desk_publish(desk, "order", order_json(order), order->capture_id);
     return OK;

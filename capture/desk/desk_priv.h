@@ -6,6 +6,8 @@
 #include "base/msg.h"
 #include "capture/desk/audit.h"
 #include "capture/desk/desk.h"
+#include "capture/desk/desk_figures.h"
+#include "capture/desk/desk_hooks.h"
 #include "capture/desk/desk_model.h"
 #include "capture/desk/desk_orders.h"
 #include "capture/desk/failures.h"
@@ -58,6 +60,8 @@ struct desk {
     struct log_limit webhook_limit;
     struct store_webhooks notices;
     struct desk_orders orders;
+    struct desk_hooks hooks;
+    struct desk_figures figures;
     struct webhook_account *webhooks[CONFIG_WEBHOOK_VENDORS]; /* NULL: not configured */
 };
 
@@ -118,9 +122,10 @@ void desk_gateways_forget(struct desk *desk);
 /* "open", "held" (every gateway's breaker is open) or "off" (switched off); "open" as long as nothing was told. */
 const char *desk_gateways_payments(const struct desk *desk);
 json_t *desk_gateways_json(const struct desk *desk);
+/* [{"connector","breaker","off"}] for the page. */
+json_t *desk_gateways_short(const struct desk *desk);
 
 /* Prometheus' text format. Returns the length, 0 when it does not fit. */
-#define DESK_METRICS_BYTES 8192
 size_t desk_gateways_metrics(const struct desk *desk, char *text, size_t capacity);
 /* "<run>-<revision>" -> revision; ERR_SYNTAX; ERR_NOT_FOUND when it is of another run. */
 MUST_USE enum err desk_event_id_read(const char *text, const char *run, uint64_t *revision);

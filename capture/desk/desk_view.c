@@ -161,20 +161,21 @@ json_t *desk_view_capture(const struct desk_capture *capture)
     const struct store_capture *record = &capture->record;
     const struct capture_field_view *fields = capture->fields;
     bool is_selected = capture->selected_field < CARD_FIELDS;
-    return json_pack(
-        "{s:o,s:o,s:s,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:b,s:s,s:s,s:s,s:{s:o,s:o,s:o},s:o,s:o,s:o,s:o,s:o}",
-        "id", capture_id_json(record->id), "call", call_id_json(record->call_id), "state",
-        desk_state_name(record->state), "kind", desk_kind_name(record->kind), "amount",
-        (json_int_t)record->amount_minor, "currency", record->currency, "reference",
-        text_json(record->reference), "callee", text_json(record->callee), "attempt", record->attempt,
-        "attempts_max", capture->attempts_max, "selected",
-        is_selected ? json_string(field_names[capture->selected_field]) : json_null(), "masked",
-        capture->is_masked, "muted", capture->is_muted, "brand", desk_brand_name(record->brand), "problem",
-        desk_problem_name(record->problem), "reason", desk_reason_name(record->gateway_reason), "fields",
-        "number", field_json(&fields[CARD_NUMBER]), "expiry", field_json(&fields[CARD_EXPIRY]), "cvv",
-        field_json(&fields[CARD_CVV]), "token", text_json(record->token), "payment_ref",
-        text_json(record->order_ref), "opened_by", text_json(record->opened_by), "created_at",
-        time_json(record->created_at), "updated_at", time_json(record->updated_at));
+    return json_pack("{s:o,s:o,s:s,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:b,s:s,s:s,s:s,s:{s:o,s:o,s:o},s:o,s:"
+                     "o,s:o,s:o,s:o}",
+                     "id", capture_id_json(record->id), "call", call_id_json(record->call_id), "state",
+                     desk_state_name(record->state), "kind", desk_kind_name(record->kind), "amount",
+                     (json_int_t)record->amount_minor, "currency", record->currency, "reference",
+                     text_json(record->reference), "callee", text_json(record->callee), "attempt",
+                     record->attempt, "attempts_max", capture->attempts_max, "selected",
+                     is_selected ? json_string(field_names[capture->selected_field]) : json_null(), "masked",
+                     capture->is_masked, "muted", capture->is_muted, "brand", desk_brand_name(record->brand),
+                     "problem", desk_problem_name(record->problem), "reason",
+                     desk_reason_name(record->gateway_reason), "fields", "number",
+                     field_json(&fields[CARD_NUMBER]), "expiry", field_json(&fields[CARD_EXPIRY]), "cvv",
+                     field_json(&fields[CARD_CVV]), "token", text_json(record->token), "payment_ref",
+                     text_json(record->order_ref), "opened_by", text_json(record->opened_by), "created_at",
+                     time_json(record->created_at), "updated_at", time_json(record->updated_at));
 }
 
 json_t *desk_view_record(const struct store_capture *record)

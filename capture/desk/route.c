@@ -14,7 +14,6 @@ static const struct route table[] = {
     {HTTP_GET,  "/healthz",                            ROUTE_HEALTH,         true},
     {HTTP_GET,  "/v1/openapi.yaml",                    ROUTE_OPENAPI,        true},
     {HTTP_GET,  "/v1/gateways",                        ROUTE_GATEWAYS,       false},
-    {HTTP_GET,  "/metrics",                            ROUTE_METRICS,        false},
     {HTTP_GET,  "/v1/currencies",                      ROUTE_CURRENCIES,     false},
     {HTTP_GET,  "/v1/calls",                           ROUTE_CALLS,          false},
     {HTTP_GET,  "/v1/calls/{id}",                      ROUTE_CALL,           false},
@@ -36,6 +35,11 @@ static const struct route table[] = {
     {HTTP_POST, "/v1/captures/{id}/refund",            ROUTE_ORDER_REFUND,    false},
     {HTTP_POST, "/v1/captures/{id}/subscribe",         ROUTE_ORDER_SUBSCRIBE, false},
     {HTTP_POST, "/v1/links",                           ROUTE_ORDER_LINK,      false},
+    {HTTP_GET,  "/metrics",                            ROUTE_METRICS,         false},
+    {HTTP_GET,  "/v1/report",                          ROUTE_REPORT,          false},
+    {HTTP_GET,  "/v1/hooks",                           ROUTE_HOOKS,           false},
+    {HTTP_POST, "/v1/hooks/{id}/retry",                ROUTE_HOOK_RETRY,      false},
+    {HTTP_POST, "/v1/hooks/{id}/drop",                 ROUTE_HOOK_DROP,       false},
     /* No token: the vendor's signature says who speaks. */
     {HTTP_POST, "/webhooks/stripe/payment",            ROUTE_WEBHOOK_STRIPE,    true},
     {HTTP_POST, "/webhooks/braintree",                 ROUTE_WEBHOOK_BRAINTREE, true},
@@ -65,7 +69,8 @@ static bool take_id(const char *path, const char *text, size_t length, uint64_t 
 {
     static const struct {
         const char *path, *prefix;
-    } prefixes[] = {{"/v1/calls/", "call_"}, {"/v1/captures/", "cap_"}, {"/v1/orders/", "ord_"}};
+    } prefixes[] = {
+        {"/v1/calls/", "call_"}, {"/v1/captures/", "cap_"}, {"/v1/orders/", "ord_"}, {"/v1/hooks/", "hook_"}};
     const char *prefix = "";
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
         if (strncmp(path, prefixes[i].path, strlen(prefixes[i].path)) == 0)

@@ -52,6 +52,10 @@ enum route_id {
     ROUTE_ORDER_REFUND,
     ROUTE_ORDER_SUBSCRIBE,
     ROUTE_ORDER_LINK,
+    ROUTE_REPORT,
+    ROUTE_HOOKS,
+    ROUTE_HOOK_RETRY,
+    ROUTE_HOOK_DROP,
     ROUTE_WEBHOOK_STRIPE, /* in the order of enum config_webhook_vendor */
     ROUTE_WEBHOOK_BRAINTREE,
     ROUTE_WEBHOOK_PAYPAL,

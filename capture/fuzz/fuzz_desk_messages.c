@@ -34,7 +34,7 @@ static void add_order(struct desk *desk)
     ASSERT(store_orders_open(&store, desk->store) == OK);
     ASSERT(store_orders_add(&store, &order, "key", hash) == OK);
     store_orders_close(&store);
-    ASSERT(desk_orders_open(desk) == OK);
+    ASSERT(desk_orders_open(desk) == OK && desk_hooks_open(desk) == OK);
 }
 
 static struct desk *desk_begin(void)
@@ -107,6 +107,7 @@ static void desk_end(struct desk *desk)
 {
     desk_links_free(desk);
     desk_gateway_free(desk);
+    desk_hooks_close(desk);
     desk_orders_close(desk);
     audit_close(desk->audit);
     store_close(desk->store);

@@ -6,11 +6,14 @@
  *   valid FIELD | wrong FIELD PROBLEM | problem NAME        ready
  *   outcome approved|declined|retry|failed|unknown [REASON] what the next submit leads to; "hold" stops before its end
  *   vault down|up           media down|up                   wait MS
+ *   breaker open|closed     what the gateway says of its gateway
+ *   hooks taken|refused     what the other end of hooks says
  *   orders done|declined|failed|hold   what the gateway says of every order from now on; "hold": nothing yet
  *   desk kill MS            SIGKILL, and a new one after so long; its calls have to be said again
  */
 #include "capture/desk/desk_view.h"
 #include "capture/tests/desk_harness.h"
+#include "gateway/hook_msg.h"
 #include "gateway/order_msg.h"
 
 #include <poll.h>
@@ -29,6 +32,7 @@ struct fixture {
     uint32_t store_number;
     char outcome[16];
     char orders[16];
+    char hooks[16];
     uint8_t reason;
 };
 
@@ -167,14 +171,30 @@ static bool from_desk(struct fixture *fixture)
     return true;
 }
 
-/* The gateway, as far as orders after the card go. */
+static void hook_result(struct fixture *fixture, uint64_t id)
+{
+    bool is_taken = strcmp(fixture->hooks, "taken") == 0;
+    struct hook_result_msg result = {.outcome = is_taken ? HOOK_DELIVERED : HOOK_REFUSED,
+                                     .status = is_taken ? 204 : 422};
+    MSG_INIT(&result, HOOK_RESULT, id);
+    harness_send(fixture->harness.gateway_fd, &result);
+}
+
+/* The gateway, as far as orders after the card and hooks go. */
 static void from_desk_for_gateway(struct fixture *fixture)
 {
     static const char *const refs[ORDER_KINDS] = {"pi_3QxTonegateDemo", "pi_3QxTonegateDemo", "re_3QxDemo",
                                                   "sub_1QxDemo", "plink_1QxDemo"};
+    _Alignas(16) uint8_t bytes[LIMIT_MESSAGE_BYTES] = {0};
     struct order_take_msg take;
-    if (recv(fixture->harness.gateway_fd, &take, sizeof(take), MSG_DONTWAIT) != sizeof(take) ||
-        take.header.type != ORDER_TAKE || strcmp(fixture->orders, "hold") == 0)
+    if (recv(fixture->harness.gateway_fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
+        return;
+    if (((const struct msg_header *)bytes)->type == HOOK_SEND) {
+        hook_result(fixture, ((const struct msg_header *)bytes)->subject);
+        return;
+    }
+    memcpy(&take, bytes, sizeof(take));
+    if (take.header.type != ORDER_TAKE || strcmp(fixture->orders, "hold") == 0)
         return;
     bool is_done = strcmp(fixture->orders, "done") == 0;
     bool is_declined = strcmp(fixture->orders, "declined") == 0;
@@ -270,6 +290,14 @@ static void obey(struct fixture *fixture, char *line)
         fixture->progress.is_muted = strcmp(word[1], "on") == 0;
         show(fixture, fixture->progress.state, 0);
     }
+    if (strcmp(word[0], "breaker") == 0) {
+        struct gateway_health_msg health = {.breaker_state = strcmp(word[1], "open") == 0,
+                                            .connector = "stripe"};
+        MSG_INIT(&health, GATEWAY_HEALTH, 0);
+        harness_send(harness->gateway_fd, &health);
+    }
+    if (strcmp(word[0], "hooks") == 0)
+        snprintf(fixture->hooks, sizeof(fixture->hooks), "%.15s", word[1]);
     if (strcmp(word[0], "orders") == 0)
         snprintf(fixture->orders, sizeof(fixture->orders), "%.15s", word[1]);
     if (strcmp(word[0], "problem") == 0) {
@@ -316,9 +344,13 @@ static void live(struct fixture *fixture)
 
 int main(int argc, char **argv)
 {
-    static struct fixture fixture = {.outcome = "approved", .orders = "done"};
+    static struct fixture fixture = {.outcome = "approved", .orders = "done", .hooks = "taken"};
     setvbuf(stdin, NULL, _IONBF, 0); /* poll() and fgets() must agree on what was read */
     harness_new(&fixture.harness, argc > 1 ? (uint16_t)atoi(argv[1]) : 0);
+    struct config_hook_target *target = &fixture.harness.config.hook_targets[0];
+    fixture.harness.config.hook_target_count = 1;
+    snprintf(target->name, sizeof(target->name), "billing");
+    target->events = CONFIG_HOOK_PAYMENT | CONFIG_HOOK_REFUND;
     harness_start(&fixture.harness);
     printf("ready %u %s\n", fixture.harness.port, HARNESS_TOKEN);
     fflush(stdout);

@@ -41,6 +41,9 @@ static int setup(void **state)
     assert_int_equal(store_open(&desk->store, ":memory:", NULL), OK);
     assert_int_equal(audit_open(&desk->audit, stage->audit_path), OK);
     desk_links_new(desk);
+    desk_gateway_new(desk);
+    assert_int_equal(desk_orders_open(desk), OK);
+    assert_int_equal(desk_hooks_open(desk), OK);
     assert_int_equal(msg_pair(ends), OK);
     desk->vault.fd = ends[0];
     stage->vault_fd = ends[1];
@@ -52,6 +55,9 @@ static int teardown(void **state)
 {
     struct stage *stage = *state;
     desk_links_free(&stage->desk);
+    desk_gateway_free(&stage->desk);
+    desk_hooks_close(&stage->desk);
+    desk_orders_close(&stage->desk);
     close(stage->vault_fd);
     audit_close(stage->desk.audit);
     store_close(stage->desk.store);

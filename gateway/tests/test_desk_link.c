@@ -33,7 +33,8 @@ static int setup(void **state)
     (void)state;
     struct step_settings settings = rig_settings(sandbox.url);
     rig_open(&rig, &settings);
-    desk_link_init(&link_of_desk, rig.base, rig.link.steps);
+    static const struct config config;
+    assert_int_equal(desk_link_init(&link_of_desk, rig.base, rig.link.steps, &config), OK);
     open_desk();
     return 0;
 }
@@ -41,7 +42,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    desk_link_close(&link_of_desk);
+    desk_link_free(&link_of_desk);
     close(desk_fd);
     rig_close(&rig);
     return 0;
@@ -63,10 +64,16 @@ static struct order_take_msg impossible(uint64_t id)
     return order;
 }
 
+static unsigned health_count;
+
 static bool hears(uint64_t id)
 {
     struct order_reply_msg reply;
-    if (recv(desk_fd, &reply, sizeof(reply), MSG_DONTWAIT) != sizeof(reply))
+    ssize_t got;
+    while ((got = recv(desk_fd, &reply, sizeof(reply), MSG_DONTWAIT)) == sizeof(struct gateway_health_msg) &&
+           reply.header.type == GATEWAY_HEALTH)
+        health_count++;
+    if (got != sizeof(reply))
         return false;
     return reply.header.type == ORDER_REPLY && reply.header.subject == id &&
            reply.outcome == GATEWAY_FAILED && reply.reason == REASON_CONFIGURATION;
@@ -77,7 +84,9 @@ static void an_order_is_answered_under_its_id_and_told_in_one_line(void **state)
     (void)state;
     struct order_take_msg order = impossible(0x1122334455667788ULL);
     say(&order, sizeof(order));
+    health_count = 0;
     assert_true(hears(order.header.subject));
+    assert_int_equal(health_count, 1); /* each new desk hears of the one gateway at once */
     assert_false(hears(order.header.subject));
     assert_non_null(strstr(rig_log(), "gateway order"));
     assert_non_null(strstr(rig_log(), "bbccddeeffgghhii"));

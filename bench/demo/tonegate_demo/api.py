@@ -35,12 +35,12 @@ class Desk:
         self.follower = threading.Thread(target=self._follow, daemon=True)
         self.follower.start()
 
-    def _connect(self, timeout_s):
+    def connect(self, timeout_s):
         return http.client.HTTPSConnection(*self.address, context=self.context, timeout=timeout_s)
 
-    def request(self, method, path, body=None):
-        connection = self._connect(10)
-        headers = {"Authorization": "Bearer " + self.token}
+    def request(self, method, path, body=None, headers=None):
+        connection = self.connect(10)
+        headers = {"Authorization": "Bearer " + self.token, **(headers or {})}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -71,7 +71,7 @@ class Desk:
             self.changed.notify_all()
 
     def _follow_once(self):
-        connection = self.connection = self._connect(30)
+        connection = self.connection = self.connect(30)
         connection.request("GET", "/v1/events", None, {"Authorization": "Bearer " + self.token,
                                                        "Accept": "text/event-stream"})
         answer = connection.getresponse()
@@ -132,9 +132,9 @@ class Desk:
 
     # ---------------------------------------------------------------- orders
 
-    def open_capture(self, call_id, amount, currency, kind="charge"):
+    def open_capture(self, call_id, amount, currency, kind="charge", **contact):
         money = {} if kind == "tokenise" else {"amount": amount, "currency": currency}
-        return self.request("POST", "/v1/captures", {"call": call_id, "kind": kind, **money})
+        return self.request("POST", "/v1/captures", {"call": call_id, "kind": kind, **money, **contact})
 
     def submit(self, capture_id):
         return self.request("POST", f"/v1/captures/{capture_id}/submit")

@@ -122,8 +122,8 @@ class MaskedCall:
         self.step("answered", "the agent answers; both are talking, nothing is masked or delayed")
         time.sleep(self.talk_s)
 
-    def arm(self, kind="charge"):
-        opened = self.desk.open_capture(self.result.call["id"], self.amount, self.currency, kind)
+    def arm(self, kind="charge", **contact):
+        opened = self.desk.open_capture(self.result.call["id"], self.amount, self.currency, kind, **contact)
         self.result.capture_id = opened["id"]
         self.step("opened", f"the agent asks for {self.amount / 100:.2f} {self.currency}")
         self.wait_now("collecting and masked", lambda c: c["state"] == "collecting" and c["masked"])

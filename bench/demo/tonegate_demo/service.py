@@ -61,14 +61,15 @@ desk:
   audit: {state}/audit.jsonl
   tokens:
     - {{ name: demo, file: {state}/page.token }}
-"""
+{further}"""
 
 
 class Service:
     """Sandbox and tonegate, from files to running roles. Use as a context manager."""
 
     def __init__(self, build, out, *, lookahead_ms=20, masking_off=False, attempts_max=3, mode="noise", engine="own",
-                 watch=None, log_level="debug", calls_max=4, workers=0, is_recording=False):
+                 watch=None, log_level="debug", calls_max=4, workers=0, is_recording=False,
+                 further=lambda service: ""):
         self.build = pathlib.Path(build).resolve()
         self.out = pathlib.Path(out).resolve()
         # With masking off, the leak check shall hear the keys: somebody has to tell the watch to look away.
@@ -77,6 +78,7 @@ class Service:
                             attempts_max=attempts_max, mode=mode, engine=engine, log_level=log_level,
                             calls_max=calls_max, workers=workers)
         self.lookahead_ms = lookahead_ms
+        self.further = further  # more of the configuration: it continues the desk's part
         self.is_recording = is_recording
         self.token = secrets.token_hex(24)
         self.state = None
@@ -93,7 +95,7 @@ class Service:
 
     # ---------------------------------------------------------------- files
 
-    def _write_secret(self, name, text):
+    def write_secret(self, name, text):
         path = self.state / name
         path.write_text(text)
         path.chmod(0o600)
@@ -120,8 +122,8 @@ class Service:
         self._hand_over(self.state)
         self.certificates = self.state / "certificates"
         self._make_certificates()
-        self._write_secret("api.key", "sk_test_" + secrets.token_hex(12))
-        self._write_secret("page.token", self.token)
+        self.write_secret("api.key", "sk_test_" + secrets.token_hex(12))
+        self.write_secret("page.token", self.token)
         both = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
         self.sip_port = free_port(GATEWAY, both)
         self.carrier_port = free_port(CARRIER, both)
@@ -146,7 +148,8 @@ class Service:
             sip_port=self.sip_port, carrier_port=self.carrier_port, agent_port=self.agent_port,
             rtp_first=self.rtp_first, rtp_last=self.rtp_first + 4 * self.options["calls_max"] + 15,
             recorder_port=self.recorder_port, sandbox_port=self.sandbox_port, desk_port=self.desk_port,
-            state=self.state, certificates=self.certificates, recording=self._recording(), **self.options))
+            state=self.state, certificates=self.certificates, recording=self._recording(),
+            further=self.further(self), **self.options))
         self._hand_over(self.config)
 
     # ---------------------------------------------------------------- life

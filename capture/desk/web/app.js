@@ -20,7 +20,7 @@
   const state = {
     token: '', calls: new Map(), captures: new Map(), recent: [], currencies: { EUR: 2 },
     callId: '', lastEventId: '', isLive: false, service: { vault: true, media: true, store: true, draining: false },
-    view: null, abort: null, closed: new Set(), orders: new Map(), notices: new Map(), paymentId: ''
+    view: null, abort: null, closed: new Set(), orders: new Map(), notices: new Map(), paymentId: '', dead: new Map()
   };
 
   /* --- texts ------------------------------------------------------------------------------------------------------ */
@@ -211,6 +211,16 @@
     state.notices.set(notice.capture + notice.kind + notice.received_at, notice);
   }
 
+  function takeHook(hook) {
+    if (hook.state === 'dead') state.dead.set(hook.id, hook);
+    else state.dead.delete(hook.id);
+    drawDead();
+  }
+
+  function loadDead() {
+    ask('GET', '/v1/hooks').then(list => { state.dead = new Map(list.hooks.map(hook => [hook.id, hook])); drawDead(); }, () => {});
+  }
+
   /* What became of a payment after its end, asked once per view; the stream tells the rest. */
   function loadAfter(id) {
     ask('GET', '/v1/captures/' + id + '/orders').then(list => { list.orders.forEach(takeOrder); draw(); }, () => {});
@@ -226,6 +236,7 @@
         if (!ENDS.includes(capture.state)) state.captures.set(id, Object.assign({}, capture, { isStale: true }));
     },
     snapshot_end: () => {
+      loadDead();
       const mine = state.calls.get(state.callId);
       if (mine && mine.isStale) state.calls.set(mine.id, Object.assign({}, mine, { state: 'ended', isStale: false }));
       for (const [id, capture] of state.captures) if (capture.isStale) lookUp(id);
@@ -235,6 +246,7 @@
     call: takeCall,
     capture: takeCapture,
     order: takeOrder,
+    hook: takeHook,
     notice: takeNotice
   };
 
@@ -349,6 +361,7 @@
     state.captures.clear();
     state.orders.clear();
     state.notices.clear();
+    state.dead.clear();
     state.callId = '';
     state.paymentId = '';
     state.view = null;
@@ -367,7 +380,10 @@
   /* --- the frame: lamps, notices, lists ------------------------------------------------------------------------------ */
 
   function drawLamps() {
+    const gateways = state.service.gateways || [];
+    const isResting = gateways.length > 0 && gateways.every(gateway => gateway.off || gateway.breaker === 'open');
     const lamps = [['lampVault', state.service.vault, 'lampDown'], ['lampMedia', state.service.media, 'lampDown'],
+      ['lampGateway', state.service.gateway !== false && !isResting, state.service.gateway === false ? 'lampDown' : 'lampRests'],
       ['lampStore', state.service.store, 'lampFails']];
     const wanted = lamps.map(([name, isUp, down]) => t(name) + ': ' + t(isUp ? 'lampUp' : down)).join();
     if ($('lamps').dataset.drawn !== wanted) {
@@ -478,6 +494,29 @@
     if (before && before.state === 'ended' && before.id !== callId) state.calls.delete(before.id);
     draw();
     if (!$('work').contains(document.activeElement)) $('work').focus({ preventScroll: true });
+  }
+
+  /* What others could not be told: somebody decides. */
+  async function decide(hook, what) {
+    setText($('dead-error'), '');
+    try {
+      takeHook(await ask('POST', '/v1/hooks/' + hook.id + '/' + what));
+    } catch (refusal) {
+      setText($('dead-error'), refusalText(refusal));
+    }
+  }
+
+  function drawDead() {
+    $('dead').hidden = state.dead.size === 0;
+    setText($('dead-count'), String(state.dead.size));
+    $('dead-list').replaceChildren(...[...state.dead.values()].slice(0, 20).map(hook => {
+      const what = t('hook_' + hook.kind);
+      return el('li', {},
+        el('strong', { text: what }), el('span', { class: 'sub', text: t('deadTo', { target: hook.target }) + ' · ' + clock(hook.created_at) + (hook.last_status ? ' · HTTP ' + hook.last_status : '') }),
+        el('div', { class: 'buttons' },
+          el('button', { type: 'button', text: t('deadRetry'), 'aria-label': t('deadRetry') + ': ' + what, onclick: () => decide(hook, 'retry') }),
+          el('button', { type: 'button', text: t('deadDrop'), 'aria-label': t('deadDrop') + ': ' + what, onclick: () => decide(hook, 'drop') })));
+    }));
   }
 
   function choosePayment(capture) {

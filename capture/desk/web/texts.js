@@ -7,7 +7,7 @@ const TEXTS = {
     dir: 'ltr',
     skip: 'Skip to the payment',
     leave: 'Sign out',
-    lampVault: 'Vault', lampMedia: 'Media', lampStore: 'Records',
+    lampVault: 'Vault', lampMedia: 'Media', lampStore: 'Records', lampGateway: 'Provider', lampRests: 'not answering',
     lampUp: 'running', lampDown: 'restarting', lampFails: 'cannot be written',
     lineLive: 'Live', lineLost: 'Reconnecting…',
 
@@ -115,6 +115,10 @@ const TEXTS = {
     notice_cancelled: 'Provider: cancelled', notice_refunded: 'Provider: refunded', notice_refund_failed: 'Provider: refund failed',
     notice_disputed: 'Provider: disputed by the customer', notice_dispute_won: 'Provider: dispute won', notice_dispute_lost: 'Provider: dispute lost, money gone',
 
+    deadTitle: 'Could not be delivered', deadText: 'Others were not told of these, and are not being tried any more.', deadTo: 'to {target}', deadRetry: 'Try again', deadDrop: 'Drop',
+    hook_payment: 'Payment result', hook_subscription: 'New subscription', hook_refund: 'Refund', hook_receipt_sms: 'Receipt by text message',
+    hook_receipt_email: 'Receipt by e-mail', hook_attributes: 'Details of the call', hook_recording_pause: 'Pause of the recording', hook_recording_resume: 'End of the recording’s pause',
+
     noticeLine: 'Connection to the desk lost. Reconnecting. The caller stays masked.',
     noticeVault: 'The vault is restarting. The caller stays masked; what was keyed is lost.',
     noticeMedia: 'The media part is restarting. The caller stays masked; the present field has to be keyed again.',
@@ -146,7 +150,7 @@ const TEXTS = {
   },
   de: {
     dir: 'ltr',
-    skip: 'Zur Zahlung', leave: 'Abmelden', lampVault: 'Tresor', lampMedia: 'Medien', lampStore: 'Aufzeichnung',
+    skip: 'Zur Zahlung', leave: 'Abmelden', lampVault: 'Tresor', lampMedia: 'Medien', lampStore: 'Aufzeichnung', lampGateway: 'Anbieter', lampRests: 'antwortet nicht',
     lampUp: 'läuft', lampDown: 'startet neu', lampFails: 'nicht beschreibbar', lineLive: 'Verbunden', lineLost: 'Verbinde neu…',
     gateTitle: 'Anmelden', gateText: 'Geben Sie Ihr Zugangs-Token ein. Es bleibt nur in diesem Tab und wird beim Schließen vergessen.',
     gateLabel: 'Zugangs-Token', gateEnter: 'Anmelden', gateWrong: 'Dieses Token ist hier nicht bekannt.',

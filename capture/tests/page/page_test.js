@@ -113,6 +113,10 @@ async function main() {
   await page.keyboard.press('Enter');
   await see('No call right now.');
   await shot('02-no-call');
+  await fixture.say('breaker open');
+  await see('Provider not answering');
+  await fixture.say('breaker closed');
+  await see('Provider running');
 
   await fixture.say('call 1 ORDER-20417 2001', 'call 2 ORDER-20431 2002', 'ring 3 ORDER-20440 2001', 'call 4 ACC-88/Smith 2005');
   await see('ORDER-20417');
@@ -213,9 +217,17 @@ async function main() {
   await see('Not enough funds.');
   await see('2 of 3');
   await shot('11-declined-again');
-  await fixture.say(...CARD, 'outcome declined lost_or_stolen');
+  await fixture.say(...CARD, 'outcome declined lost_or_stolen', 'hooks refused');
   await button('Take EUR 250.00').click();
   await see('No attempts are left.');
+
+  /* The billing system would not hear of it. */
+  await see('Could not be delivered');
+  await see('to billing');
+  await shot('25-not-delivered');
+  await fixture.say('hooks taken');
+  await button('Try again: Payment result').click();
+  await page.getByText('Could not be delivered').waitFor({ state: 'hidden', timeout: 5000 });
   await shot('12-declined');
   await button('New payment').click();
 
