@@ -5,8 +5,9 @@
 
 #define LEVEL_UNKNOWN  11.4f  /* rms of -66 dBm0 */
 #define LEVEL_MAX      700.0f /* rms of about -30 dBm0: louder background is not imitated in full */
-#define FLOOR_RISE     1.02f  /* per frame above it: 3 dB in 0.7 s of frames looked at */
-#define FLOOR_DROP     0.4f   /* a frame below this part of it is a new floor at once */
+#define LEVEL_TOP      32000.0f
+#define FLOOR_RISE     1.02f /* per frame above it: 3 dB in 0.7 s of frames looked at */
+#define FLOOR_DROP     0.4f  /* a frame below this part of it is a new floor at once */
 #define FLOOR_SMOOTH   0.1f
 #define BACKGROUND_MAX 1.7f   /* times the floor */
 #define LEARNED_MAX    6      /* frames: the mean of the first, then a sliding one, half a second of calm */
@@ -89,17 +90,31 @@ bool comfort_noise_learn(struct comfort_noise *noise, const int16_t *pcm)
     return true;
 }
 
+/* What the past says of the next sample, four coefficients at a time. */
+static float foresee(const struct comfort_noise *noise)
+{
+    typedef float four __attribute__((vector_size(16)));
+    four sums = {0};
+    for (int k = 0; k < COMFORT_NOISE_ORDER; k += 4) {
+        four past;
+        four predictor;
+        memcpy(&past, noise->past + noise->past_at + k, sizeof(past));
+        memcpy(&predictor, noise->predictor + k, sizeof(predictor));
+        sums += past * predictor;
+    }
+    return sums[0] + sums[1] + (sums[2] + sums[3]);
+}
+
 void comfort_noise_make(struct comfort_noise *noise, float *out, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         noise->random = noise->random * 1664525u + 1013904223u;
         float uniform = (float)(int32_t)noise->random * (1.0f / 2147483648.0f);
-        float value = uniform * noise->excitation;
-        for (int k = 0; k < COMFORT_NOISE_ORDER; k++)
-            value += noise->predictor[k] * noise->past[k];
-        value = fminf(32000, fmaxf(-32000, value));
-        memmove(noise->past + 1, noise->past, (COMFORT_NOISE_ORDER - 1) * sizeof(float));
-        noise->past[0] = value;
+        float value = uniform * noise->excitation + foresee(noise);
+        value = value > -LEVEL_TOP ? value : -LEVEL_TOP;
+        value = value < LEVEL_TOP ? value : LEVEL_TOP;
+        noise->past_at = (noise->past_at ? noise->past_at : COMFORT_NOISE_ORDER) - 1;
+        noise->past[noise->past_at] = noise->past[noise->past_at + COMFORT_NOISE_ORDER] = value;
         out[i] = value;
     }
 }

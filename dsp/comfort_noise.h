@@ -1,6 +1,6 @@
-/* Noise that sounds like the background of the call: level and spectral envelope (linear prediction, order 10) follow
+/* Noise that sounds like the background of the call: level and spectral envelope (linear prediction, order 16) follow
  * the quiet frames that the caller says are free of tones; the samples come from a seeded generator. Nothing of the
- * frames themselves is kept but eleven smoothed correlations. Thread: one at a time per struct. */
+ * frames themselves is kept but seventeen smoothed correlations. Thread: one at a time per struct. */
 #ifndef TONEGATE_DSP_COMFORT_NOISE_H
 #define TONEGATE_DSP_COMFORT_NOISE_H
 
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define COMFORT_NOISE_ORDER 10
+#define COMFORT_NOISE_ORDER 16  /* a multiple of four */
 #define COMFORT_NOISE_FRAME 160 /* samples of a learned frame: 20 ms */
 
 struct comfort_noise {
@@ -19,8 +19,11 @@ struct comfort_noise {
     float floor;                                /* energy per sample of the quietest recent frames */
     float correlation[COMFORT_NOISE_ORDER + 1]; /* smoothed, per sample */
     float predictor[COMFORT_NOISE_ORDER];
-    float excitation;                /* amplitude of the generator */
-    float past[COMFORT_NOISE_ORDER]; /* of the synthesis, newest first */
+    float excitation; /* amplitude of the generator */
+    float
+        past[2 *
+             COMFORT_NOISE_ORDER]; /* of the synthesis, twice: ORDER of them from past_at on, newest first */
+    uint8_t past_at;
 };
 
 /* Until something is learned: white noise at -66 dBm0. */

@@ -114,14 +114,16 @@ static float power_of(const struct half *first, const struct half *second, int c
 
 static void sums_make(const int16_t samples[HALF], four sums[WAVES])
 {
-    for (int wave = 0; wave < WAVES; wave++)
-        sums[wave] = (four){0};
+    four own[WAVES] = {{0}}; /* nothing else points at them: they stay in registers */
     for (int n = 0; n < HALF; n++) {
         float sample = samples[n];
         four same = {sample, sample, sample, sample};
-        for (int wave = 0; wave < WAVES; wave++)
-            sums[wave] += same * waves[n][wave];
+        own[COSINE_LOW] += same * waves[n][COSINE_LOW];
+        own[SINE_LOW] += same * waves[n][SINE_LOW];
+        own[COSINE_HIGH] += same * waves[n][COSINE_HIGH];
+        own[SINE_HIGH] += same * waves[n][SINE_HIGH];
     }
+    memcpy(sums, own, sizeof(own));
 }
 
 /* Per sample. Five bits less, so that the sum fits and can be taken four at a time. */

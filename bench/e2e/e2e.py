@@ -87,6 +87,7 @@ class Rig:
         for name, report in judge.judge_call(self.service, result).items():
             check(report["verdict"] == "clean",
                   f"{name} heard keys: {json.dumps({k: report[k] for k in report if k != 'keys'})[:600]}")
+        check(not audit_lines(self, "mask.alarm"), "nothing leaked and the watch cried wolf")
 
 
 def key_all(call, card):

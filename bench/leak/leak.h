@@ -23,7 +23,7 @@
 #define LEAK_RESIDUAL_DBM0 (-60.0) /* a tone below is taken for inaudible, whatever finds it */
 #define LEAK_FREQUENCIES   8
 #define LEAK_CHANCE_LEAST                                                                                    \
-    1e-3 /* so many hits by guessing alone are less likely than this: the attacker reads */
+    1e-4 /* so many hits by guessing alone are less likely than this: the attacker reads */
 
 struct leak_options {
     bool has_lag;

@@ -78,6 +78,7 @@ static void report_fill(const struct call *call, struct proxy_leg_report_msg *re
     const struct leg *leg = &call->sides[MEDIA_CALLER].leg;
     struct mask_counts mask;
     struct outgoing_watch_counts watch;
+    struct wall_time now = wall_now();
     leg_mask_counts(leg, &mask);
     leg_watch_counts(leg, &watch);
     *report = (struct proxy_leg_report_msg){
@@ -91,7 +92,7 @@ static void report_fill(const struct call *call, struct proxy_leg_report_msg *re
         .packets_late = leg->counts.packets_late,
         .packets_lost = leg->counts.packets_lost,
         .armed_at_ns = call->armed_at.ns,
-        .told_at_ns = wall_now().ns,
+        .told_at_ns = now.ns > call->armed_at.ns ? now.ns : call->armed_at.ns, /* a clock that was set back */
         .watched_8k = watch.samples,
         .spans = leg->counts.spans,
         .span_longest_8k = leg->counts.span_longest_8k,
