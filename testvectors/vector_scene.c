@@ -59,7 +59,7 @@ static const struct recipe usual = {
     .on_min_ms = 60,
     .on_max_ms = 100,
     .off_min_ms = 60,
-    .off_max_ms = 120,
+    .off_max_ms = 400,
 };
 
 const struct vector_scene vector_scenes[] = {

@@ -18,7 +18,7 @@
 #define EXIT_INPUT     2
 #define PATH_BYTES     4096
 #define DIGEST_TEXT    65
-#define SMALL_KEYS     8
+#define SMALL_KEYS     6
 #define USUAL_KEYS     200
 #define SPEECH_SECONDS 600
 #define FILES_MAX      256
@@ -34,7 +34,7 @@ static const char usage[] = "usage: tonegate-vectors [--seed N] [--keys N] [--sp
                             "  --speech DIR recorded speech under keys (default: Debian's "
                             "asterisk-core-sounds-en-wav, or synthetic speech "
                             "without it)\n"
-                            "  --small      8 keys and synthetic speech: the set in testvectors/\n"
+                            "  --small      6 keys and synthetic speech: the set in testvectors/\n"
                             "Exit 0: done. 2: it could not be written, and nothing was left.\n";
 
 struct request {

@@ -11,18 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PER_MS      8
-#define FRAME       160
-#define SECONDS_MAX (4 * 3600)
-#define BEFORE      (40 * PER_MS) /* a report so long before a label's onset may still be its */
-#define AFTER       (40 * PER_MS) /* and so long after its end */
-#define AWAY        (100 * PER_MS)
-#define TAIL        (500 * PER_MS)
-#define ACTIVE_RMS  90.7 /* -45 dBm0 */
-#define ACTIVE_PAD  10   /* frames */
-#define TONE_WINDOW (10 * PER_MS)
-#define TONE_SHARE  0.5  /* of a window's energy in the key's two tones: it is there */
-#define TONE_RMS    40.0 /* about -52 dBm0 */
+#define PER_MS       8
+#define FRAME        160
+#define SECONDS_MAX  (4 * 3600)
+#define BEFORE       (40 * PER_MS) /* a report so long before a label's onset may still be its */
+#define AFTER        (40 * PER_MS) /* and so long after its end */
+#define AWAY         (100 * PER_MS)
+#define TAIL         (500 * PER_MS)
+#define ACTIVE_RMS   90.7 /* -45 dBm0 */
+#define ACTIVE_PAD   10   /* frames */
+#define START_FRAMES 5    /* a mask starts closed, which is not the speech's doing */
+#define TONE_WINDOW  (10 * PER_MS)
+#define TONE_SHARE   0.5  /* of a window's energy in the key's two tones: it is there */
+#define TONE_RMS     40.0 /* about -52 dBm0 */
 
 /* ------------------------------------------------------------------ reading */
 
@@ -342,7 +343,7 @@ static void find_speech(struct hearing *hearing)
             key++;
         bool is_key =
             key < hearing->labels->count && hearing->labels->labels[key].onset < from + FRAME + AWAY;
-        hearing->is_speech[f] = pad > 0 && !is_key;
+        hearing->is_speech[f] = f >= START_FRAMES && pad > 0 && !is_key;
         active += hearing->is_speech[f];
     }
     hearing->result->active_s = (double)active * FRAME / DTMF_SAMPLE_RATE;

@@ -23,7 +23,7 @@ void corpus_audio_free(struct corpus_audio *audio);
  *
  * A report belongs to the label whose onset is nearest, from 40 ms before it to 40 ms after its end; the first one decides
  * between right and wrong, further ones are doubled. Active: frames of 20 ms above -45 dBm0 and 200 ms after them; away from
- * keys: further than 100 ms from a label. A key leaks where the mask let a millisecond of it pass in which its two tones are
+ * keys: further than 200 ms from a label. The first 100 ms count as neither. A key leaks where the mask let a millisecond of it pass in which its two tones are
  * most of what is heard. */
 MUST_USE enum err corpus_listen(struct corpus_result *result, const struct corpus_audio *audio,
                                 const struct key_labels *labels, const volatile sig_atomic_t *stop);

@@ -329,7 +329,7 @@ static void print_method(FILE *page)
           "the mask let a "
           "millisecond pass in which the key's two tones are most of what is heard. Active: above -45 dBm0 "
           "and 200 ms "
-          "after; away from keys: further than 100 ms.</p><p>The plots of thresholds take away reports that "
+          "after; away from keys: further than 200 ms.</p><p>The plots of thresholds take away reports that "
           "are shorter or "
           "fainter than asked. SpanDSP says one level for both tones together, so that its levels are not "
           "quite "

@@ -29,7 +29,7 @@ struct tone_grid_result {
 
 double tone_grid_x(const struct tone_grid *grid, size_t point);
 
-/* Presses of -10 dBm0, no twist, in tune, 50 ms with pauses of 60, SNR 30 dB, and what the grid changes of that. */
+/* Presses of -10 dBm0, no twist, in tune, 50 ms with pauses of 200 to 300, SNR 30 dB, and what the grid changes of that. */
 void tone_grid_shape(const struct tone_grid *grid, size_t point, struct masked_run_options *options);
 
 /* Heard right and once: no press was split or doubled. 0..1. */

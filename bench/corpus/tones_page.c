@@ -90,7 +90,7 @@ static void print_grids(FILE *page, const struct tones_report *report)
         return;
     fputs("<section><h2>Grids</h2><p class=\"soft\">One property varied, the rest held at -10 dBm0, in tune, "
           "no twist, 50 "
-          "ms with pauses of 60, SNR 30 dB.</p><div class=\"plots\">\n",
+          "ms with pauses of 200 to 300, SNR 30 dB.</p><div class=\"plots\">\n",
           page);
     for (size_t g = 0; g < report->grid_count; g++) {
         fputs("<div><h3>", page);

@@ -27,7 +27,7 @@ static const char style[] =
     ".tile{background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:.7rem .9rem}"
     ".tile b{display:block;font-size:1.4rem;line-height:1.3;font-weight:650;overflow-wrap:anywhere}"
     ".tile span{color:var(--soft);font-size:.88rem}"
-    ".wide{overflow-x:auto}.wide:focus-visible{outline:2px solid var(--s0);outline-offset:2px}"
+    ".wide{overflow-x:auto}.wide+.wide{margin-top:.9rem}.wide:focus-visible{outline:2px solid var(--s0);outline-offset:2px}"
     "figure{margin:.7rem 0 "
     "0;min-width:0}figcaption{font-size:.9rem;margin-bottom:.25rem;overflow-wrap:anywhere}"
     ".strip{min-width:48rem}.strip img,.strip svg{display:block;width:100%;border-radius:6px}.strip "
