@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/secret_source.h"
 #include "gateway/breaker.h"
+#include "gateway/connector.h"
 #include "gateway/endpoint.h"
 #include "gateway/form.h"
 #include "gateway/json_writer.h"
@@ -404,6 +405,81 @@ static void the_log_says_where_the_gateway_is_and_never_who(void **state)
     }
 }
 
+/* --- names and links of a gateway --- */
+
+static void long_names_are_parted_and_joined_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *kept;
+    } rows[] = {
+        {"5O190127TN364715T", "5O190127TN364715T"},
+        {"12345678901", "12345678901"},
+        {"123456789012", "12345678_9012"},
+        {"A4111111111111111", "A41111111_11111111"},
+        {"1234567890123456789012345", "12345678_90123456_78901234_5"},
+        {"12345678X1234567890123Y", "12345678X12345678_90123Y"},
+        {"", NULL},
+        {"a/b", NULL},
+        {"with_one", NULL},
+        {"with-one", NULL},
+        {NULL, NULL},
+    };
+    char out[LIMIT_TOKEN_BYTES], back[LIMIT_TOKEN_BYTES];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(connector_take_long(rows[i].text, out), rows[i].kept != NULL);
+        assert_string_equal(out, rows[i].kept ? rows[i].kept : "");
+        connector_give_long(out, back);
+        assert_string_equal(back, rows[i].kept ? rows[i].text : "");
+    }
+    /* One that has room only before it is parted. */
+    char wide[LIMIT_TOKEN_BYTES];
+    memset(wide, '1', sizeof(wide) - 1);
+    wide[sizeof(wide) - 1] = '\0';
+    assert_false(connector_take_long(wide, out));
+    assert_string_equal(out, "");
+}
+
+static void a_link_is_https_without_user_or_card(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool taken;
+    } rows[] = {
+        {"https://pay.example/PL-1?d=5O19#top", true},
+        {"https://pay.example/12345678901/23", true},
+        {"https://pay.example/123456789012", false},
+        {"https://pay.example/4111111111111111", false},
+        {"https://4111111111111111@pay.example/", false},
+        {"https://who@pay.example/", false},
+        {"http://pay.example/", false},
+        {"HTTPS://pay.example/", false},
+        {"javascript:alert(1)", false},
+        {"https://", false},
+        {"https:///path", false},
+        {"https://?x", false},
+        {"https://pay.example/a b", false},
+        {"https://pay.example/\"x", false},
+        {"https://pay.example/<x>", false},
+        {"https://pay.example\\x", false},
+        {"https://pay.example/\r\nX: y", false},
+        {"https://pay.example/\xc3\xa4", false},
+        {"", false},
+        {NULL, false},
+    };
+    char out[LIMIT_LINK_BYTES];
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(connector_take_url(rows[i].text, out, sizeof(out)), rows[i].taken);
+        assert_string_equal(out, rows[i].taken ? rows[i].text : "");
+    }
+    char wide[LIMIT_LINK_BYTES + 1] = "https://pay.example/";
+    memset(wide + strlen(wide), 'a', sizeof(wide) - 1 - strlen(wide));
+    assert_false(connector_take_url(wide, out, sizeof(out)));
+    wide[sizeof(out) - 1] = '\0';
+    assert_true(connector_take_url(wide, out, sizeof(out)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +500,8 @@ int main(void)
         cmocka_unit_test(a_block_that_moves_takes_its_bytes_along),
         cmocka_unit_test(freed_bytes_are_overwritten),
         cmocka_unit_test(failing_allocations_fail_and_sizes_cannot_wrap),
+        cmocka_unit_test(long_names_are_parted_and_joined_again),
+        cmocka_unit_test(a_link_is_https_without_user_or_card),
         cmocka_unit_test(the_log_says_where_the_gateway_is_and_never_who),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "gateway/tests/connector_case.h"
 #include "gateway/tests/fake/fake_gateway.h"
 #include "gateway/tests/rig.h"
+#include "gateway/tests/strict/strict_rig.h"
 #include "gateway/wipe_heap.h"
 
 #include <setjmp.h>
@@ -619,6 +620,141 @@ static void a_login_that_fails_sends_no_card(void **state)
     fake_stop(&fake);
 }
 
+/* --- against the strict server --- */
+
+static struct strict strict;
+
+static int start(void **state)
+{
+    (void)state;
+    strict = (struct strict){.connector = &paypal_connector, .key = "client:secret"};
+    strict_start(&strict, "paypal");
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    strict_stop(&strict);
+    return 0;
+}
+
+static enum gateway_outcome order(enum connector_operation operation, uint64_t id)
+{
+    struct connector_step step = strict_order(operation, id);
+    strict_do(&strict, &step, &verdict);
+    return verdict.outcome;
+}
+
+/* Of the first order: refunds, captures or authorizations. */
+static size_t count(const char *payments)
+{
+    json_t *books = strict_books(&strict);
+    const json_t *first = json_array_get(json_object_get(books, "orders"), 0);
+    const json_t *unit = json_array_get(json_object_get(first, "purchase_units"), 0);
+    size_t entries = json_array_size(json_object_get(json_object_get(unit, "payments"), payments));
+    json_decref(books);
+    return entries;
+}
+
+static void hold(uint64_t capture)
+{
+    struct gateway_tokenise_msg card = rig_tokenise(capture, 1, CARD);
+    assert_int_equal(rig_ask(&strict.rig, &card)->outcome, GATEWAY_DONE);
+    memcpy(strict_token, strict.rig.reply.token, sizeof(strict_token));
+    struct gateway_order_msg create = rig_create(capture, 1, 1999, strict_token);
+    create.is_authorise_only = 1;
+    assert_int_equal(rig_ask(&strict.rig, &create)->outcome, GATEWAY_DONE);
+    memcpy(strict_order_ref, strict.rig.reply.order_ref, sizeof(strict_order_ref));
+    struct gateway_step_msg step =
+        rig_step(GATEWAY_CONFIRM, capture, 1, 1999, strict_token, strict_order_ref);
+    step.is_authorise_only = 1;
+    assert_int_equal(rig_ask(&strict.rig, &step)->order_state, ORDER_AUTHORISED);
+}
+
+static void a_payment_and_what_follows_it(void **state)
+{
+    (void)state;
+    strict_pay(&strict, 1, ORDER_SUCCEEDED);
+    struct connector_step refund = strict_order(CONNECTOR_REFUND, 0x31);
+    strict_lose(&strict, &refund, 1);
+    strict_tell(&strict, "set?hours=over"); /* the request id is forgotten: only looking for it helps */
+    assert_int_equal(order(CONNECTOR_REFUND, 0x31), GATEWAY_DONE);
+    assert_int_equal(count("refunds"), 1);
+    assert_int_equal(order(CONNECTOR_VOID, 0x32), GATEWAY_FAILED);
+    hold(2);
+    assert_int_equal(order(CONNECTOR_CAPTURE, 0x33), GATEWAY_DONE);
+    strict_tell(&strict, "set?hours=over");
+    assert_int_equal(order(CONNECTOR_CAPTURE, 0x33), GATEWAY_DONE);
+    assert_int_equal(order(CONNECTOR_REFUND, 0x34), GATEWAY_DONE);
+    hold(3);
+    assert_int_equal(order(CONNECTOR_VOID, 0x35), GATEWAY_DONE);
+    assert_int_equal(order(CONNECTOR_VOID, 0x35), GATEWAY_DONE);
+    assert_int_equal(order(CONNECTOR_CAPTURE, 0x36), GATEWAY_FAILED);
+    hold(4);
+    struct gateway_step_msg abandon = rig_step(GATEWAY_ABANDON, 4, 1, 1999, "", strict_order_ref);
+    abandon.is_authorise_only = 1;
+    assert_int_equal(rig_ask(&strict.rig, &abandon)->order_state, ORDER_CANCELLED);
+}
+
+static void a_link_is_approved_and_then_captured(void **state)
+{
+    (void)state;
+    char approve[LIMIT_TOKEN_BYTES + 16], id[LIMIT_TOKEN_BYTES];
+    assert_int_equal(order(CONNECTOR_LINK, 0x41), GATEWAY_DONE);
+    assert_int_equal(strncmp(verdict.url, "https://www.sandbox.paypal.com/", 31), 0);
+    memcpy(strict_order_ref, verdict.order_ref, sizeof(strict_order_ref));
+    assert_int_equal(order(CONNECTOR_CAPTURE, 0x42), GATEWAY_FAILED); /* nobody approved it yet */
+    connector_give_long(strict_order_ref, id);
+    snprintf(approve, sizeof(approve), "set?approve=%s", id);
+    strict_tell(&strict, approve);
+    assert_int_equal(order(CONNECTOR_CAPTURE, 0x42), GATEWAY_DONE);
+    assert_int_equal(count("captures"), 1);
+}
+
+static void a_decline_is_a_decline(void **state)
+{
+    (void)state;
+    struct gateway_tokenise_msg card = rig_tokenise(1, 1, CARD);
+    assert_int_equal(rig_ask(&strict.rig, &card)->outcome, GATEWAY_DONE);
+    struct gateway_order_msg create = rig_create(1, 1, 1999, strict.rig.reply.token);
+    memcpy(strict_token, strict.rig.reply.token, sizeof(strict_token));
+    assert_int_equal(rig_ask(&strict.rig, &create)->outcome, GATEWAY_DONE);
+    strict_tell(&strict, "set?decline=5120");
+    struct gateway_step_msg confirm =
+        rig_step(GATEWAY_CONFIRM, 1, 1, 1999, strict_token, strict.rig.reply.order_ref);
+    assert_int_equal(rig_ask(&strict.rig, &confirm)->outcome, GATEWAY_DECLINED);
+    assert_int_equal(strict.rig.reply.reason, REASON_INSUFFICIENT_FUNDS);
+}
+
+static void the_server_refuses_what_is_wrong(void **state)
+{
+    (void)state;
+    strict_pay(&strict, 1, ORDER_SUCCEEDED);
+    static const struct {
+        enum connector_operation operation;
+        const char *from, *to;
+    } rows[] = {
+        {CONNECTOR_STATUS, "Bearer ", "Bearer x"},
+        {CONNECTOR_CREATE, "PayPal-Request-Id", "X"},
+        {CONNECTOR_CREATE, "Prefer: return=representation", "Prefer: return=minimal"},
+        {CONNECTOR_CREATE, "Content-Type: application/json", "Content-Type: text/plain"},
+        {CONNECTOR_CREATE, "\"CAPTURE\"", "\"SALE\""},
+        {CONNECTOR_CREATE, "\"19.99\"", "1999"},
+        {CONNECTOR_CREATE, "\"USD\"", "\"usd\""},
+        {CONNECTOR_CREATE, "\"custom_id\"", "\"call_id\""},
+        {CONNECTOR_TOKENISE, "2034-12", "12/34"},
+        {CONNECTOR_TOKENISE, "security_code", "cvv"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct gateway_tokenise_msg card = rig_tokenise(9, 1, CARD);
+        struct connector_step step = strict_order(rows[i].operation, 9);
+        step.attempt = 1;
+        step.card = rows[i].operation == CONNECTOR_TOKENISE ? &card : NULL;
+        strict_plant(&strict, &step, rows[i].from, rows[i].to);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -640,7 +776,15 @@ int main(void)
         cmocka_unit_test(a_login_that_fails_sends_no_card),
     };
     rig_setup();
+    const struct CMUnitTest payments[] = {
+        cmocka_unit_test_setup_teardown(a_payment_and_what_follows_it, start, stop),
+        cmocka_unit_test_setup_teardown(a_link_is_approved_and_then_captured, start, stop),
+        cmocka_unit_test_setup_teardown(a_decline_is_a_decline, start, stop),
+        cmocka_unit_test_setup_teardown(the_server_refuses_what_is_wrong, start, stop),
+    };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (strict_is_possible())
+        failed += cmocka_run_group_tests(payments, NULL, NULL);
     rig_teardown();
     return failed;
 }

@@ -1,6 +1,8 @@
-/* Stripe's connector row by row, without a network: what is said, and what each answer means. */
+/* Stripe's connector row by row: what is said, and what each answer means; and what follows the card, against a server
+ * that keeps idempotency keys for as long as Stripe does. */
 #include "gateway/stripe.h"
 #include "gateway/tests/connector_case.h"
+#include "gateway/tests/strict/strict_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -656,6 +658,131 @@ static void a_link_is_believed_only_whole(void **state)
     case_expect(&the, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_BAD_ANSWER);
 }
 
+/* --- against the strict server --- */
+
+static struct strict strict;
+
+static int start(void **state)
+{
+    (void)state;
+    strict = (struct strict){.connector = &stripe_connector, .key = "sk_test_strict"};
+    strict_start(&strict, "stripe");
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    strict_stop(&strict);
+    return 0;
+}
+
+static enum gateway_outcome order(enum connector_operation operation, uint64_t id)
+{
+    struct connector_step step = strict_order(operation, id);
+    snprintf(step.plan, sizeof(step.plan), "price_monthly");
+    strict_do(&strict, &step, &verdict);
+    return verdict.outcome;
+}
+
+static size_t count(const char *book)
+{
+    json_t *books = strict_books(&strict);
+    size_t entries = json_array_size(json_object_get(books, book));
+    json_decref(books);
+    return entries;
+}
+
+static void hold(uint64_t capture)
+{
+    struct gateway_tokenise_msg message = rig_tokenise(capture, 1, NUMBER);
+    assert_int_equal(rig_ask(&strict.rig, &message)->outcome, GATEWAY_DONE);
+    memcpy(strict_token, strict.rig.reply.token, sizeof(strict_token));
+    struct gateway_order_msg create = rig_create(capture, 1, 1999, strict_token);
+    create.is_authorise_only = 1;
+    assert_int_equal(rig_ask(&strict.rig, &create)->outcome, GATEWAY_DONE);
+    memcpy(strict_order_ref, strict.rig.reply.order_ref, sizeof(strict_order_ref));
+    struct gateway_step_msg step =
+        rig_step(GATEWAY_CONFIRM, capture, 1, 1999, strict_token, strict_order_ref);
+    step.is_authorise_only = 1;
+    assert_int_equal(rig_ask(&strict.rig, &step)->order_state, ORDER_AUTHORISED);
+    step = rig_step(GATEWAY_STATUS, capture, 1, 1999, "", strict_order_ref);
+    step.is_authorise_only = 1;
+    assert_int_equal(rig_ask(&strict.rig, &step)->order_state, ORDER_AUTHORISED);
+}
+
+static void a_payment_and_what_follows_it(void **state)
+{
+    (void)state;
+    strict_pay(&strict, 1, ORDER_SUCCEEDED);
+    struct connector_step refund = strict_order(CONNECTOR_REFUND, 0x31);
+    strict_lose(&strict, &refund, 1);
+    strict_tell(&strict, "set?day=over"); /* the key is forgotten: only looking for it helps */
+    assert_int_equal(order(CONNECTOR_REFUND, 0x31), GATEWAY_DONE);
+    assert_string_equal(verdict.order_ref, "re_strict0");
+    assert_int_equal(count("refunds"), 1);
+    assert_int_equal(order(CONNECTOR_REFUND, 0x32), GATEWAY_FAILED); /* nothing is left */
+    assert_int_equal(verdict.reason, REASON_PROCESSING_ERROR);
+    assert_int_equal(order(CONNECTOR_VOID, 0x33), GATEWAY_FAILED);
+    hold(2);
+    assert_int_equal(order(CONNECTOR_CAPTURE, 0x34), GATEWAY_DONE);
+    strict_tell(&strict, "set?day=over");
+    assert_int_equal(order(CONNECTOR_CAPTURE, 0x34), GATEWAY_DONE);
+    hold(3);
+    assert_int_equal(order(CONNECTOR_VOID, 0x35), GATEWAY_DONE);
+    assert_int_equal(order(CONNECTOR_VOID, 0x35), GATEWAY_DONE);
+    hold(4);
+    struct gateway_step_msg abandon = rig_step(GATEWAY_ABANDON, 4, 1, 1999, "", strict_order_ref);
+    assert_int_equal(rig_ask(&strict.rig, &abandon)->order_state, ORDER_CANCELLED);
+    assert_int_equal(order(CONNECTOR_LINK, 0x36), GATEWAY_DONE);
+    assert_string_equal(verdict.url, "https://buy.stripe.com/test_plink_strict0");
+    assert_int_equal(order(CONNECTOR_LINK, 0x36), GATEWAY_DONE);
+    assert_int_equal(count("links"), 1);
+}
+
+static void a_stored_card_becomes_a_subscription(void **state)
+{
+    (void)state;
+    struct gateway_tokenise_msg message = rig_tokenise(1, 1, NUMBER);
+    assert_int_equal(rig_ask(&strict.rig, &message)->outcome, GATEWAY_DONE);
+    memcpy(strict_token, strict.rig.reply.token, sizeof(strict_token));
+    assert_int_equal(order(CONNECTOR_SUBSCRIBE, 0x41), GATEWAY_DONE);
+    assert_string_equal(verdict.order_ref, "sub_strict0");
+    assert_int_equal(order(CONNECTOR_SUBSCRIBE, 0x41), GATEWAY_DONE); /* the same order again */
+    assert_int_equal(count("customers"), 1);
+    assert_int_equal(count("subscriptions"), 1);
+    strict_pay(&strict, 2, ORDER_SUCCEEDED);
+    assert_int_equal(order(CONNECTOR_SUBSCRIBE, 0x42), GATEWAY_FAILED); /* the card was used before */
+    assert_int_equal(count("subscriptions"), 1);
+}
+
+static void the_server_refuses_what_is_wrong(void **state)
+{
+    (void)state;
+    strict_pay(&strict, 1, ORDER_SUCCEEDED);
+    static const struct {
+        enum connector_operation operation;
+        const char *from, *to;
+    } rows[] = {
+        {CONNECTOR_STATUS, "Bearer sk", "Bearer rk"},
+        {CONNECTOR_STATUS, "Stripe-Version: 2020", "Stripe-Version: 2010"},
+        {CONNECTOR_CREATE, "Idempotency-Key", "X"},
+        {CONNECTOR_CREATE, "x-www-form-urlencoded", "json"},
+        {CONNECTOR_CREATE, "amount=1999", "amount=19.99"},
+        {CONNECTOR_CREATE, "currency=usd", "currency=USD"},
+        {CONNECTOR_CREATE, "metadata[call_id]", "call_id"},
+        {CONNECTOR_CONFIRM, "moto]=true", "moto]=1"},
+        {CONNECTOR_CAPTURE, "amount_to_capture", "amount"},
+        {CONNECTOR_VOID, "requested_by_customer", "whim"},
+        {CONNECTOR_LINK, "unit_amount", "amount"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct connector_step step = strict_order(rows[i].operation, 9);
+        step.attempt = 1;
+        strict_plant(&strict, &step, rows[i].from, rows[i].to);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -676,7 +803,16 @@ int main(void)
         cmocka_unit_test_setup(a_subscription_is_believed_only_whole, begin),
         cmocka_unit_test_setup(a_link_is_believed_only_whole, begin),
     };
+    const struct CMUnitTest payments[] = {
+        cmocka_unit_test_setup_teardown(a_payment_and_what_follows_it, start, stop),
+        cmocka_unit_test_setup_teardown(a_stored_card_becomes_a_subscription, start, stop),
+        cmocka_unit_test_setup_teardown(the_server_refuses_what_is_wrong, start, stop),
+    };
+    rig_setup();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (strict_is_possible())
+        failed += cmocka_run_group_tests(payments, NULL, NULL);
+    rig_teardown();
     secret_free(request.body);
     return failed;
 }
