@@ -119,7 +119,7 @@ static enum err take_event(const struct ask *ask, struct store_notice *notice)
     notice->event.capture_id = capture ? capture->record.id : 0;
     if (capture)
         outcome = outcome_of(capture, notice->event.kind);
-    if (card_shape_within(notice->event.order_ref))
+    if (card_shape_alone(notice->event.order_ref))
         notice->event.order_ref[0] = '\0';
     err = audit_event(ask, notice, outcome);
     if (!err)

@@ -1,7 +1,7 @@
 #include "capture/desk/store.h"
 
 #include "base/log.h"
-#include "capture/desk/disk_wait.h"
+#include "capture/desk/store_sql.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -33,9 +33,7 @@ enum statement {
 };
 
 struct store {
-    sqlite3 *database;
-    sqlite3_stmt *statements[STATEMENTS];
-    struct log_limit limit;
+    struct sql sql;
 };
 
 static const char *const schema =
@@ -137,36 +135,17 @@ static const char *const statement_texts[STATEMENTS] = {
         " AND (?2 = 0 OR capture_id = ?2) ORDER BY intents.created_ns LIMIT ?1",
 };
 
-/* What SQLite says, once a second at most: a constant text and its code, nothing of the statement. */
-static enum err told(struct store *store)
-{
-    uint64_t held;
-    int code = store->database ? sqlite3_extended_errcode(store->database) : SQLITE_NOMEM;
-    if (log_limit_pass(&store->limit, &held))
-        log_event(LOG_ERROR, "the database failed", LOG_CONSTANT("sqlite", sqlite3_errstr(code)),
-                  LOG_COUNT("code", code), LOG_COUNT("held_back", held));
-    return ERR_STORE;
-}
-
-static int step(sqlite3_stmt *statement)
-{
-    disk_wait_begin();
-    int code = sqlite3_step(statement);
-    disk_wait_end();
-    return code;
-}
-
 static enum err run(struct store *store, const char *text)
 {
-    return sqlite3_exec(store->database, text, NULL, NULL, NULL) == SQLITE_OK ? OK : told(store);
+    return sql_run(&store->sql, text);
 }
 
 static enum err read_number(struct store *store, const char *text, int64_t *number)
 {
     sqlite3_stmt *statement = NULL;
     enum err err = ERR_STORE;
-    if (sqlite3_prepare_v2(store->database, text, -1, &statement, NULL) == SQLITE_OK &&
-        step(statement) == SQLITE_ROW) {
+    if (sqlite3_prepare_v2(store->sql.database, text, -1, &statement, NULL) == SQLITE_OK &&
+        sql_step(&store->sql, statement) == SQLITE_ROW) {
         *number = sqlite3_column_int64(statement, 0);
         err = OK;
     }
@@ -238,20 +217,17 @@ enum err store_open(struct store **out, const char *path, const char *vfs)
         return ERR_MEMORY;
     enum err err = ERR_STORE;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(path, &store->database, flags, vfs) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &store->sql.database, flags, vfs) != SQLITE_OK)
         goto out;
-    sqlite3_busy_timeout(store->database, BUSY_MS);
-    sqlite3_db_config(store->database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    sqlite3_db_config(store->database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_busy_timeout(store->sql.database, BUSY_MS);
+    sqlite3_db_config(store->sql.database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(store->sql.database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     err = run(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
                      "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;");
     if (!err)
         err = schema_check(store);
-    for (size_t i = 0; i < STATEMENTS && !err; i++) {
-        if (sqlite3_prepare_v3(store->database, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                               &store->statements[i], NULL) != SQLITE_OK)
-            err = told(store);
-    }
+    if (!err)
+        err = sql_prepare(&store->sql, statement_texts, STATEMENTS);
 out:
     if (err) {
         store_close(store);
@@ -263,52 +239,16 @@ out:
 
 struct sqlite3 *store_database(const struct store *store)
 {
-    return store->database;
+    return store->sql.database;
 }
 
 void store_close(struct store *store)
 {
     if (!store)
         return;
-    for (size_t i = 0; i < STATEMENTS; i++)
-        sqlite3_finalize(store->statements[i]);
-    sqlite3_close(store->database);
+    sql_close(&store->sql);
+    sqlite3_close(store->sql.database);
     free(store);
-}
-
-static sqlite3_stmt *prepared(struct store *store, enum statement which)
-{
-    sqlite3_reset(store->statements[which]);
-    sqlite3_clear_bindings(store->statements[which]);
-    return store->statements[which];
-}
-
-static void bind_id(sqlite3_stmt *statement, int place, uint64_t id)
-{
-    sqlite3_bind_int64(statement, place, (sqlite3_int64)id);
-}
-
-static void bind_text(sqlite3_stmt *statement, int place, const char *text)
-{
-    sqlite3_bind_text(statement, place, text, -1, SQLITE_STATIC);
-}
-
-/* Runs a statement that gives no rows. *changed (may be NULL): rows it changed. */
-static enum err execute(struct store *store, sqlite3_stmt *statement, int *changed)
-{
-    int code = step(statement);
-    if (changed)
-        *changed = sqlite3_changes(store->database);
-    sqlite3_reset(statement);
-    if (code == SQLITE_DONE)
-        return OK;
-    return (code & 0xff) == SQLITE_CONSTRAINT ? ERR_EXISTS : told(store);
-}
-
-static void column_text(sqlite3_stmt *statement, int place, char *out, size_t capacity)
-{
-    const unsigned char *text = sqlite3_column_text(statement, place);
-    snprintf(out, capacity, "%s", text ? (const char *)text : "");
 }
 
 static void capture_read(sqlite3_stmt *row, struct store_capture *capture)
@@ -316,11 +256,11 @@ static void capture_read(sqlite3_stmt *row, struct store_capture *capture)
     memset(capture, 0, sizeof(*capture));
     capture->id = (uint64_t)sqlite3_column_int64(row, 0);
     capture->call_id = (uint64_t)sqlite3_column_int64(row, 1);
-    column_text(row, 2, capture->reference, sizeof(capture->reference));
-    column_text(row, 3, capture->callee, sizeof(capture->callee));
+    sql_column_text(row, 2, capture->reference, sizeof(capture->reference));
+    sql_column_text(row, 3, capture->callee, sizeof(capture->callee));
     capture->amount_minor = sqlite3_column_int64(row, 4);
-    column_text(row, 5, capture->currency, sizeof(capture->currency));
-    column_text(row, 6, capture->opened_by, sizeof(capture->opened_by));
+    sql_column_text(row, 5, capture->currency, sizeof(capture->currency));
+    sql_column_text(row, 6, capture->opened_by, sizeof(capture->opened_by));
     capture->created_at.ns = sqlite3_column_int64(row, 7);
     capture->updated_at.ns = sqlite3_column_int64(row, 8);
     capture->state = (uint8_t)sqlite3_column_int(row, 9);
@@ -328,8 +268,8 @@ static void capture_read(sqlite3_stmt *row, struct store_capture *capture)
     capture->gateway_reason = (uint8_t)sqlite3_column_int(row, 11);
     capture->brand = (uint8_t)sqlite3_column_int(row, 12);
     capture->attempt = (uint8_t)sqlite3_column_int(row, 13);
-    column_text(row, 14, capture->token, sizeof(capture->token));
-    column_text(row, 15, capture->order_ref, sizeof(capture->order_ref));
+    sql_column_text(row, 14, capture->token, sizeof(capture->token));
+    sql_column_text(row, 15, capture->order_ref, sizeof(capture->order_ref));
     capture->kind = (uint8_t)sqlite3_column_int(row, 16);
     capture->gateway_index = (uint8_t)sqlite3_column_int(row, 17);
 }
@@ -337,14 +277,14 @@ static void capture_read(sqlite3_stmt *row, struct store_capture *capture)
 enum err store_capture_insert(struct store *store, const struct store_capture *capture,
                               const char *idempotency_key, const uint8_t *request_hash)
 {
-    sqlite3_stmt *insert = prepared(store, CAPTURE_INSERT);
-    bind_id(insert, 1, capture->id);
-    bind_id(insert, 2, capture->call_id);
-    bind_text(insert, 3, capture->reference);
-    bind_text(insert, 4, capture->callee);
+    sqlite3_stmt *insert = sql_prepared(&store->sql, CAPTURE_INSERT);
+    sql_bind_id(insert, 1, capture->id);
+    sql_bind_id(insert, 2, capture->call_id);
+    sql_bind_text(insert, 3, capture->reference);
+    sql_bind_text(insert, 4, capture->callee);
     sqlite3_bind_int64(insert, 5, capture->amount_minor);
-    bind_text(insert, 6, capture->currency);
-    bind_text(insert, 7, capture->opened_by);
+    sql_bind_text(insert, 6, capture->currency);
+    sql_bind_text(insert, 7, capture->opened_by);
     sqlite3_bind_int64(insert, 8, capture->created_at.ns);
     sqlite3_bind_int64(insert, 9, capture->updated_at.ns);
     sqlite3_bind_int(insert, 10, capture->state);
@@ -352,15 +292,15 @@ enum err store_capture_insert(struct store *store, const struct store_capture *c
     sqlite3_bind_int(insert, 12, capture->gateway_reason);
     sqlite3_bind_int(insert, 13, capture->brand);
     sqlite3_bind_int(insert, 14, capture->attempt);
-    bind_text(insert, 15, capture->token);
-    bind_text(insert, 16, capture->order_ref);
+    sql_bind_text(insert, 15, capture->token);
+    sql_bind_text(insert, 16, capture->order_ref);
     sqlite3_bind_int(insert, 17, capture->kind);
     sqlite3_bind_int(insert, 18, capture->gateway_index);
     if (idempotency_key[0]) {
-        bind_text(insert, 19, idempotency_key);
+        sql_bind_text(insert, 19, idempotency_key);
         sqlite3_bind_blob(insert, 20, request_hash, STORE_REQUEST_HASH_BYTES, SQLITE_STATIC);
     }
-    return execute(store, insert, NULL);
+    return sql_execute(&store->sql, insert, NULL);
 }
 
 /* The rows of a SELECT over CAPTURE_COLUMNS. */
@@ -369,17 +309,17 @@ static enum err captures_read(struct store *store, sqlite3_stmt *select, struct 
 {
     int code = SQLITE_DONE;
     *count = 0;
-    while (*count < capacity && (code = step(select)) == SQLITE_ROW)
+    while (*count < capacity && (code = sql_step(&store->sql, select)) == SQLITE_ROW)
         capture_read(select, &captures[(*count)++]);
     sqlite3_reset(select);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : told(store);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : ERR_STORE;
 }
 
 enum err store_capture_find(struct store *store, uint64_t id, struct store_capture *capture)
 {
-    sqlite3_stmt *select = prepared(store, CAPTURE_FIND);
+    sqlite3_stmt *select = sql_prepared(&store->sql, CAPTURE_FIND);
     size_t count;
-    bind_id(select, 1, id);
+    sql_bind_id(select, 1, id);
     enum err err = captures_read(store, select, capture, 1, &count);
     return !err && count == 0 ? ERR_NOT_FOUND : err;
 }
@@ -387,11 +327,11 @@ enum err store_capture_find(struct store *store, uint64_t id, struct store_captu
 enum err store_capture_find_key(struct store *store, const char *opened_by, const char *idempotency_key,
                                 struct store_capture *capture, uint8_t *request_hash)
 {
-    sqlite3_stmt *select = prepared(store, CAPTURE_FIND_KEY);
-    bind_text(select, 1, opened_by);
-    bind_text(select, 2, idempotency_key);
+    sqlite3_stmt *select = sql_prepared(&store->sql, CAPTURE_FIND_KEY);
+    sql_bind_text(select, 1, opened_by);
+    sql_bind_text(select, 2, idempotency_key);
     enum err err = ERR_STORE;
-    int code = step(select);
+    int code = sql_step(&store->sql, select);
     if (code == SQLITE_DONE)
         err = ERR_NOT_FOUND;
     if (code == SQLITE_ROW && sqlite3_column_bytes(select, 18) == STORE_REQUEST_HASH_BYTES) {
@@ -410,9 +350,9 @@ struct place {
 
 static enum err capture_place(struct store *store, uint64_t id, struct place *place)
 {
-    sqlite3_stmt *select = prepared(store, CAPTURE_PLACE);
-    bind_id(select, 1, id);
-    int code = step(select);
+    sqlite3_stmt *select = sql_prepared(&store->sql, CAPTURE_PLACE);
+    sql_bind_id(select, 1, id);
+    int code = sql_step(&store->sql, select);
     if (code == SQLITE_ROW) {
         place->number = sqlite3_column_int64(select, 0);
         place->is_ended = sqlite3_column_int(select, 1) != 0;
@@ -431,7 +371,7 @@ enum err store_capture_list(struct store *store, uint64_t before, struct store_c
         if (err)
             return err;
     }
-    sqlite3_stmt *select = prepared(store, CAPTURE_LIST);
+    sqlite3_stmt *select = sql_prepared(&store->sql, CAPTURE_LIST);
     sqlite3_bind_int64(select, 1, place.number);
     sqlite3_bind_int64(select, 2, (sqlite3_int64)capacity);
     return captures_read(store, select, captures, capacity, count);
@@ -440,7 +380,7 @@ enum err store_capture_list(struct store *store, uint64_t before, struct store_c
 enum err store_capture_list_open(struct store *store, struct store_capture *captures, size_t capacity,
                                  size_t *count)
 {
-    sqlite3_stmt *select = prepared(store, CAPTURE_LIST_OPEN);
+    sqlite3_stmt *select = sql_prepared(&store->sql, CAPTURE_LIST_OPEN);
     sqlite3_bind_int64(select, 1, (sqlite3_int64)capacity);
     return captures_read(store, select, captures, capacity, count);
 }
@@ -448,15 +388,15 @@ enum err store_capture_list_open(struct store *store, struct store_capture *capt
 enum err store_capture_end(struct store *store, const struct store_capture *capture)
 {
     int changed = 0;
-    sqlite3_stmt *update = prepared(store, CAPTURE_END);
-    bind_id(update, 1, capture->id);
+    sqlite3_stmt *update = sql_prepared(&store->sql, CAPTURE_END);
+    sql_bind_id(update, 1, capture->id);
     sqlite3_bind_int(update, 2, capture->state);
     sqlite3_bind_int(update, 3, capture->problem);
     sqlite3_bind_int(update, 4, capture->gateway_reason);
     sqlite3_bind_int(update, 5, capture->attempt);
     sqlite3_bind_int64(update, 6, capture->updated_at.ns);
     sqlite3_bind_int(update, 7, capture->brand);
-    enum err err = execute(store, update, &changed);
+    enum err err = sql_execute(&store->sql, update, &changed);
     return !err && changed == 0 ? ERR_ORDER : err;
 }
 
@@ -465,13 +405,13 @@ static enum err record_intent(struct store *store, const struct capture_store_ms
 {
     if (place->is_ended)
         return ERR_ORDER; /* no money may move any more */
-    sqlite3_stmt *insert = prepared(store, INTENT_INSERT);
-    bind_id(insert, 1, message->header.subject);
+    sqlite3_stmt *insert = sql_prepared(&store->sql, INTENT_INSERT);
+    sql_bind_id(insert, 1, message->header.subject);
     sqlite3_bind_int64(insert, 2, message->attempt);
     sqlite3_bind_int64(insert, 3, message->amount_minor);
-    bind_text(insert, 4, message->currency);
+    sql_bind_text(insert, 4, message->currency);
     sqlite3_bind_int64(insert, 5, at.ns);
-    return execute(store, insert, NULL);
+    return sql_execute(&store->sql, insert, NULL);
 }
 
 static enum err record_order(struct store *store, const struct capture_store_msg *message,
@@ -480,13 +420,13 @@ static enum err record_order(struct store *store, const struct capture_store_msg
     int changed = 0;
     if (place->is_ended)
         return ERR_ORDER;
-    sqlite3_stmt *update = prepared(store, INTENT_ORDER);
-    bind_id(update, 1, message->header.subject);
+    sqlite3_stmt *update = sql_prepared(&store->sql, INTENT_ORDER);
+    sql_bind_id(update, 1, message->header.subject);
     sqlite3_bind_int64(update, 2, message->attempt);
-    bind_text(update, 3, message->order_ref);
-    bind_text(update, 4, message->token);
+    sql_bind_text(update, 3, message->order_ref);
+    sql_bind_text(update, 4, message->token);
     sqlite3_bind_int(update, 5, message->gateway_index);
-    enum err err = execute(store, update, &changed);
+    enum err err = sql_execute(&store->sql, update, &changed);
     return !err && changed == 0 ? ERR_ORDER : err;
 }
 
@@ -498,8 +438,8 @@ bool capture_state_is_end(unsigned state)
 
 static enum err set_capture(struct store *store, const struct capture_store_msg *message, struct wall_time at)
 {
-    sqlite3_stmt *update = prepared(store, CAPTURE_SET);
-    bind_id(update, 1, message->header.subject);
+    sqlite3_stmt *update = sql_prepared(&store->sql, CAPTURE_SET);
+    sql_bind_id(update, 1, message->header.subject);
     sqlite3_bind_int(update, 2, message->state);
     sqlite3_bind_int(update, 3, message->problem);
     sqlite3_bind_int(update, 4, message->gateway_reason);
@@ -507,32 +447,32 @@ static enum err set_capture(struct store *store, const struct capture_store_msg 
     sqlite3_bind_int64(update, 6, at.ns);
     sqlite3_bind_int(update, 7, message->brand);
     sqlite3_bind_int(update, 8, capture_state_is_end(message->state));
-    bind_text(update, 9, message->token);
-    bind_text(update, 10, message->order_ref);
+    sql_bind_text(update, 9, message->token);
+    sql_bind_text(update, 10, message->order_ref);
     sqlite3_bind_int(update, 11, message->gateway_index);
-    return execute(store, update, NULL);
+    return sql_execute(&store->sql, update, NULL);
 }
 
 static void bind_result(sqlite3_stmt *statement, const struct capture_store_msg *message)
 {
-    bind_id(statement, 1, message->header.subject);
+    sql_bind_id(statement, 1, message->header.subject);
     sqlite3_bind_int64(statement, 2, message->attempt);
     sqlite3_bind_int(statement, 3, message->state);
     sqlite3_bind_int(statement, 4, message->problem);
     sqlite3_bind_int(statement, 5, message->gateway_reason);
     sqlite3_bind_int(statement, 6, message->brand);
-    bind_text(statement, 7, message->token);
-    bind_text(statement, 8, message->order_ref);
+    sql_bind_text(statement, 7, message->token);
+    sql_bind_text(statement, 8, message->order_ref);
 }
 
 /* A stored end is final: the same result again is kept already, another one is a contradiction. */
 static enum err result_is_the_same(struct store *store, const struct capture_store_msg *message)
 {
-    sqlite3_stmt *select = prepared(store, RESULT_FIND);
+    sqlite3_stmt *select = sql_prepared(&store->sql, RESULT_FIND);
     bind_result(select, message);
-    int code = step(select);
+    int code = sql_step(&store->sql, select);
     sqlite3_reset(select);
-    return code == SQLITE_ROW ? OK : code == SQLITE_DONE ? ERR_ORDER : told(store);
+    return code == SQLITE_ROW ? OK : code == SQLITE_DONE ? ERR_ORDER : ERR_STORE;
 }
 
 static enum err record_result(struct store *store, const struct capture_store_msg *message,
@@ -540,18 +480,18 @@ static enum err record_result(struct store *store, const struct capture_store_ms
 {
     if (place->is_ended)
         return result_is_the_same(store, message);
-    sqlite3_stmt *insert = prepared(store, RESULT_INSERT);
+    sqlite3_stmt *insert = sql_prepared(&store->sql, RESULT_INSERT);
     bind_result(insert, message);
     sqlite3_bind_int64(insert, 9, at.ns);
     sqlite3_bind_int(insert, 10, CAPTURE_UNKNOWN);
-    enum err err = execute(store, insert, NULL);
+    enum err err = sql_execute(&store->sql, insert, NULL);
     if (err)
         return err;
     if (message->state != CAPTURE_UNKNOWN) {
-        sqlite3_stmt *close_intents = prepared(store, INTENT_CLOSE);
-        bind_id(close_intents, 1, message->header.subject);
+        sqlite3_stmt *close_intents = sql_prepared(&store->sql, INTENT_CLOSE);
+        sql_bind_id(close_intents, 1, message->header.subject);
         sqlite3_bind_int64(close_intents, 2, message->attempt);
-        err = execute(store, close_intents, NULL);
+        err = sql_execute(&store->sql, close_intents, NULL);
         if (err)
             return err;
     }
@@ -594,14 +534,14 @@ static enum err record(struct store *store, const struct capture_store_msg *mess
 
 enum err store_record(struct store *store, const struct capture_store_msg *message, struct wall_time at)
 {
-    enum err err = execute(store, prepared(store, BEGIN), NULL);
+    enum err err = sql_execute(&store->sql, sql_prepared(&store->sql, BEGIN), NULL);
     if (err)
         return err;
     err = record(store, message, at);
     if (!err)
-        err = execute(store, prepared(store, COMMIT), NULL);
-    if (err && !sqlite3_get_autocommit(store->database)) {
-        enum err undone = execute(store, prepared(store, ROLLBACK), NULL);
+        err = sql_execute(&store->sql, sql_prepared(&store->sql, COMMIT), NULL);
+    if (err && !sqlite3_get_autocommit(store->sql.database)) {
+        enum err undone = sql_execute(&store->sql, sql_prepared(&store->sql, ROLLBACK), NULL);
         if (undone)
             return undone;
     }
@@ -611,25 +551,25 @@ enum err store_record(struct store *store, const struct capture_store_msg *messa
 static enum err intents_read(struct store *store, uint64_t capture_id, struct store_intent *intents,
                              size_t capacity, size_t *count)
 {
-    sqlite3_stmt *select = prepared(store, INTENT_LIST_OPEN);
+    sqlite3_stmt *select = sql_prepared(&store->sql, INTENT_LIST_OPEN);
     sqlite3_bind_int64(select, 1, (sqlite3_int64)capacity);
-    bind_id(select, 2, capture_id);
+    sql_bind_id(select, 2, capture_id);
     int code = SQLITE_DONE;
     *count = 0;
-    while (*count < capacity && (code = step(select)) == SQLITE_ROW) {
+    while (*count < capacity && (code = sql_step(&store->sql, select)) == SQLITE_ROW) {
         struct store_intent *intent = &intents[(*count)++];
         memset(intent, 0, sizeof(*intent));
         intent->capture_id = (uint64_t)sqlite3_column_int64(select, 0);
         intent->attempt = (uint32_t)sqlite3_column_int64(select, 1);
         intent->amount_minor = sqlite3_column_int64(select, 2);
-        column_text(select, 3, intent->currency, sizeof(intent->currency));
-        column_text(select, 4, intent->order_ref, sizeof(intent->order_ref));
-        column_text(select, 5, intent->token, sizeof(intent->token));
+        sql_column_text(select, 3, intent->currency, sizeof(intent->currency));
+        sql_column_text(select, 4, intent->order_ref, sizeof(intent->order_ref));
+        sql_column_text(select, 5, intent->token, sizeof(intent->token));
         intent->gateway_index = (uint8_t)sqlite3_column_int(select, 6);
         intent->kind = (uint8_t)sqlite3_column_int(select, 7);
     }
     sqlite3_reset(select);
-    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : told(store);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? OK : ERR_STORE;
 }
 
 enum err store_intents_open(struct store *store, struct store_intent *intents, size_t capacity, size_t *count)

@@ -7,26 +7,35 @@
 static enum err told(struct sql *sql)
 {
     uint64_t held;
-    int code = sqlite3_extended_errcode(sql->database);
+    int code = sql->database ? sqlite3_extended_errcode(sql->database) : SQLITE_NOMEM;
     if (log_limit_pass(&sql->limit, &held))
         log_event(LOG_ERROR, "the database failed", LOG_CONSTANT("sqlite", sqlite3_errstr(code)),
                   LOG_COUNT("code", code), LOG_COUNT("held_back", held));
     return ERR_STORE;
 }
 
-enum err sql_open(struct sql *sql, sqlite3 *database, const char *schema, const char *const *texts,
-                  size_t count)
+enum err sql_run(struct sql *sql, const char *text)
 {
-    *sql = (struct sql){.database = database};
+    return sqlite3_exec(sql->database, text, NULL, NULL, NULL) == SQLITE_OK ? OK : told(sql);
+}
+
+enum err sql_prepare(struct sql *sql, const char *const *texts, size_t count)
+{
     ASSERT(count <= SQL_STATEMENTS_MAX);
-    if (sqlite3_exec(database, schema, NULL, NULL, NULL) != SQLITE_OK)
-        return told(sql);
     for (; sql->count < count; sql->count++) {
-        if (sqlite3_prepare_v3(database, texts[sql->count], -1, SQLITE_PREPARE_PERSISTENT,
+        if (sqlite3_prepare_v3(sql->database, texts[sql->count], -1, SQLITE_PREPARE_PERSISTENT,
                                &sql->statements[sql->count], NULL) != SQLITE_OK)
             return told(sql);
     }
     return OK;
+}
+
+enum err sql_open(struct sql *sql, sqlite3 *database, const char *schema, const char *const *texts,
+                  size_t count)
+{
+    *sql = (struct sql){.database = database};
+    enum err err = sql_run(sql, schema);
+    return err ? err : sql_prepare(sql, texts, count);
 }
 
 void sql_close(struct sql *sql)

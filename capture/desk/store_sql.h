@@ -1,4 +1,4 @@
-/* SQLite as the tables beside the captures use it: prepared statements by number, errors told once. Thread: one owner. */
+/* SQLite as the store's tables use it: prepared statements by number, errors told once. Thread: one owner. */
 #ifndef TONEGATE_CAPTURE_DESK_STORE_SQL_H
 #define TONEGATE_CAPTURE_DESK_STORE_SQL_H
 
@@ -18,7 +18,11 @@ struct sql {
     struct log_limit limit;
 };
 
-/* Runs schema (IF NOT EXISTS throughout: it is run at every start) and prepares count statements. ERR_STORE. */
+/* Several statements without rows. ERR_STORE. */
+MUST_USE enum err sql_run(struct sql *sql, const char *text);
+/* Prepares count statements, in their order. ERR_STORE: those before the one that failed are closed by sql_close(). */
+MUST_USE enum err sql_prepare(struct sql *sql, const char *const *texts, size_t count);
+/* For the tables beside the captures': runs schema (IF NOT EXISTS throughout: it is run at every start) and prepares. ERR_STORE. */
 MUST_USE enum err sql_open(struct sql *sql, sqlite3 *database, const char *schema, const char *const *texts,
                            size_t count);
 /* Before the store is closed. */
