@@ -57,8 +57,8 @@ struct connector_step {
         capture_id; /* CONNECTOR_CAPTURE and after: the id the desk gave the order; names the step for ever */
     uint64_t call_id; /* CREATE and after the card: for the gateway's books (requirement S1-12) */
     uint32_t attempt;
-    int64_t amount_minor;   /* 1..LIMIT_AMOUNT_MINOR; 0 with TOKENISE */
-    char currency[4];       /* ISO 4217, upper case; empty with TOKENISE */
+    int64_t amount_minor;   /* 1..LIMIT_AMOUNT_MINOR; TOKENISE: what follows it, 0 where nothing does */
+    char currency[4];       /* ISO 4217, upper case; TOKENISE: as the amount */
     bool is_authorise_only; /* CREATE, CONFIRM, STATUS: the money is taken later, with CONNECTOR_CAPTURE */
     char token[LIMIT_TOKEN_BYTES];
     char order_ref[LIMIT_TOKEN_BYTES];

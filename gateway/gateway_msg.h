@@ -32,6 +32,12 @@ struct gateway_tokenise_msg {
     uint8_t expiry_year;  /* years since 2000 */
     uint8_t number[LIMIT_PAN_DIGITS + 1];
     uint8_t cvv[LIMIT_CVV_DIGITS];
+    uint8_t reserved[4];
+    /* What the card is kept for, where a gateway wants to be told (requirement S1-11); 0 and empty with a token alone. */
+    uint64_t call_id;
+    int64_t amount_minor;
+    char currency[4];
+    uint8_t reserved2[4];
 };
 
 struct gateway_order_msg { /* CREATE */

@@ -28,7 +28,14 @@ static enum err take_card(struct connector_step *what, const struct gateway_toke
         if (message->cvv[i] > 9)
             return ERR_RANGE;
     }
+    bool is_for_money = message->amount_minor != 0;
+    if (message->amount_minor < 0 || message->amount_minor > LIMIT_AMOUNT_MINOR ||
+        is_for_money != money_is_currency(message->currency))
+        return ERR_RANGE;
     what->attempt = message->attempt;
+    what->call_id = message->call_id;
+    what->amount_minor = message->amount_minor;
+    memcpy(what->currency, message->currency, sizeof(what->currency));
     what->card = message;
     return OK;
 }

@@ -77,6 +77,9 @@ static void a_payment_goes_the_straight_way(void **state)
     assert_int_equal(m.tokenise.number[0], 4);
     assert_int_equal(m.tokenise.expiry_month, 12);
     assert_int_equal(m.tokenise.expiry_year, 28);
+    assert_int_equal(m.tokenise.amount_minor, 4999);
+    assert_string_equal(m.tokenise.currency, "USD");
+    assert_int_equal(m.tokenise.call_id, STAGE_CALL);
     wipe(&m, sizeof(m));
     stage_say_reply(stage, STAGE_CAPTURE, GATEWAY_TOKENISE, 1, GATEWAY_DONE, ORDER_NONE, "pm_1abc", "");
     assert_true(card_fields_are_empty(stage_capture(stage)->fields));

@@ -160,6 +160,9 @@ static enum err send_tokenise(struct dispatch *dispatch, struct capture *capture
     memset(&tokenise, 0, sizeof(tokenise));
     MSG_INIT(&tokenise, GATEWAY_TOKENISE, capture->id);
     tokenise.attempt = capture->attempt;
+    tokenise.call_id = capture->call_id;
+    tokenise.amount_minor = capture->amount_minor;
+    memcpy(tokenise.currency, capture->currency, sizeof(tokenise.currency));
     enum err err = capture->fields ? card_fields_fill(capture->fields, &tokenise) : ERR_ORDER;
     if (!err)
         err = msg_send(&dispatch->ports[DISPATCH_GATEWAY], &tokenise);
