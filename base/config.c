@@ -174,8 +174,8 @@ static enum err read_url(struct reader *reader, yaml_node_t *node, void *target,
 static enum err read_plain_url(struct reader *reader, yaml_node_t *node, void *target, const struct key *key)
 {
     enum err err = read_text(reader, node, target, key, LIMIT_PATH_BYTES, "an http:// address");
-    if (!err && strncmp(target, "http://", 7) != 0)
-        return complain(reader, line_of(node), "%s: expected an http:// address", key->name);
+    if (!err && (strncmp(target, "http://", 7) != 0 || strchr(target, '@')))
+        return complain(reader, line_of(node), "%s: expected an http:// address without a user", key->name);
     return err;
 }
 

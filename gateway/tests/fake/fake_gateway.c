@@ -39,11 +39,14 @@ struct visit {
 const char *fake_behaviour_name(enum fake_behaviour behaviour)
 {
     static const char *const names[FAKE_BEHAVIOURS] = {
-        "closed port", "black hole",  "no TLS",       "old TLS",   "stranger",     "wrong name", "expired",
-        "silence",     "trickle",     "reset at",     "close at",  "garbage",      "html",       "truncated",
-        "deep JSON",   "huge header", "many headers", "huge body", "endless body", "gzip bomb",  "not HTTP",
-        "HTTP/0.9",    "redirect",    "echo",         "right",     "twice",        "late",       "drops kept",
-        "status",      "PayPal",      "script"};
+        "closed port",  "black hole", "no TLS",       "old TLS",
+        "stranger",     "wrong name", "expired",      "silence",
+        "trickle",      "reset at",   "close at",     "garbage",
+        "html",         "truncated",  "deep JSON",    "huge header",
+        "many headers", "huge body",  "endless body", "gzip bomb",
+        "not HTTP",     "HTTP/0.9",   "redirect",     "echo",
+        "right",        "twice",      "late",         "drops kept",
+        "status",       "PayPal",     "script",       "wants certificate"};
     return names[behaviour];
 }
 
@@ -301,16 +304,35 @@ static int scripted(struct visit *visit)
 }
 
 static int (*const behaviours[FAKE_BEHAVIOURS])(struct visit *visit) = {
-    [FAKE_OLD_TLS] = one_body,       [FAKE_STRANGER] = one_body,       [FAKE_WRONG_NAME] = one_body,
-    [FAKE_EXPIRED] = one_body,       [FAKE_SILENCE] = silence,         [FAKE_TRICKLE] = trickle,
-    [FAKE_RESET_AT] = cut_at,        [FAKE_CLOSE_AT] = cut_at,         [FAKE_GARBAGE] = one_body,
-    [FAKE_HTML] = one_body,          [FAKE_TRUNCATED_JSON] = one_body, [FAKE_DEEP_JSON] = one_body,
-    [FAKE_HUGE_HEADER] = huge,       [FAKE_MANY_HEADERS] = huge,       [FAKE_HUGE_BODY] = huge,
-    [FAKE_ENDLESS_BODY] = endless,   [FAKE_GZIP_BOMB] = gzip_bomb,     [FAKE_NOT_HTTP] = other_protocol,
-    [FAKE_HTTP_09] = other_protocol, [FAKE_REDIRECT] = redirect,       [FAKE_ECHO] = echo,
-    [FAKE_RIGHT] = one_body,         [FAKE_TWICE] = one_body,          [FAKE_LATE] = one_body,
-    [FAKE_DROPS_KEPT] = one_body,    [FAKE_STATUS] = status_only,      [FAKE_PAYPAL] = paypal,
+    [FAKE_OLD_TLS] = one_body,
+    [FAKE_STRANGER] = one_body,
+    [FAKE_WRONG_NAME] = one_body,
+    [FAKE_EXPIRED] = one_body,
+    [FAKE_SILENCE] = silence,
+    [FAKE_TRICKLE] = trickle,
+    [FAKE_RESET_AT] = cut_at,
+    [FAKE_CLOSE_AT] = cut_at,
+    [FAKE_GARBAGE] = one_body,
+    [FAKE_HTML] = one_body,
+    [FAKE_TRUNCATED_JSON] = one_body,
+    [FAKE_DEEP_JSON] = one_body,
+    [FAKE_HUGE_HEADER] = huge,
+    [FAKE_MANY_HEADERS] = huge,
+    [FAKE_HUGE_BODY] = huge,
+    [FAKE_ENDLESS_BODY] = endless,
+    [FAKE_GZIP_BOMB] = gzip_bomb,
+    [FAKE_NOT_HTTP] = other_protocol,
+    [FAKE_HTTP_09] = other_protocol,
+    [FAKE_REDIRECT] = redirect,
+    [FAKE_ECHO] = echo,
+    [FAKE_RIGHT] = one_body,
+    [FAKE_TWICE] = one_body,
+    [FAKE_LATE] = one_body,
+    [FAKE_DROPS_KEPT] = one_body,
+    [FAKE_STATUS] = status_only,
+    [FAKE_PAYPAL] = paypal,
     [FAKE_SCRIPT] = scripted,
+    [FAKE_WANTS_CERTIFICATE] = one_body,
 };
 
 /* --- one connection --- */
@@ -371,6 +393,12 @@ static SSL_CTX *make_context(enum fake_behaviour behaviour, const char *certific
     snprintf(path, sizeof(path), "%s/server.key", certificates);
     if (SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM) != 1)
         _exit(3);
+    if (behaviour == FAKE_WANTS_CERTIFICATE) {
+        snprintf(path, sizeof(path), "%s/ca.pem", certificates);
+        if (SSL_CTX_load_verify_locations(context, path, NULL) != 1)
+            _exit(3);
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    }
     if (behaviour == FAKE_OLD_TLS) {
         SSL_CTX_set_security_level(context, 0);
         SSL_CTX_set_min_proto_version(context, TLS1_VERSION);

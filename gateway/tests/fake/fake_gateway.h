@@ -39,6 +39,7 @@ enum fake_behaviour {
     FAKE_FAULTS,               /* the faults end here; what follows behaves */
     FAKE_PAYPAL = FAKE_FAULTS, /* login, two rounds, order; the first `argument` access tokens are refused */
     FAKE_SCRIPT,               /* see fake_start_script() */
+    FAKE_WANTS_CERTIFICATE,    /* right, to a client with a certificate of the same authority */
     FAKE_BEHAVIOURS
 };
 const char *fake_behaviour_name(enum fake_behaviour behaviour);
