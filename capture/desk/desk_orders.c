@@ -46,22 +46,35 @@ static json_t *id_json(void (*text_of)(uint64_t id, char *out), uint64_t id)
     return id ? json_string(text) : json_null();
 }
 
-static json_t *order_json(const struct store_order *order)
+/* Of a link: what the provider's webhook told. The page it leads to is the provider's, and so is this word. */
+static json_t *paid_json(struct desk *desk, const struct store_order *order)
+{
+    struct store_link_payment payment;
+    char at[WALL_TEXT_MAX];
+    if (order->take.kind != ORDER_KIND_LINK ||
+        store_orders_payment(&desk->orders.store, order->id, &payment) != OK)
+        return json_null();
+    wall_time_text(payment.at, at);
+    return json_pack("{s:o,s:I,s:s,s:s}", "payment_ref", text_json(payment.payment_ref), "amount",
+                     (json_int_t)payment.amount_minor, "currency", payment.currency, "at", at);
+}
+
+static json_t *order_json(struct desk *desk, const struct store_order *order)
 {
     const struct order_take_msg *take = &order->take;
     char created[WALL_TEXT_MAX];
     char updated[WALL_TEXT_MAX];
     wall_time_text(order->created_at, created);
     wall_time_text(order->updated_at, updated);
-    return json_pack("{s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:s}", "id",
-                     id_json(order_id_text, order->id), "kind", kind_names[take->kind], "state",
-                     state_names[order->state], "reason", desk_reason_name(order->reason), "capture",
-                     id_json(desk_capture_id_text, order->capture_id), "call",
-                     id_json(desk_call_id_text, take->call_id), "amount",
-                     take->amount_minor ? json_integer((json_int_t)take->amount_minor) : json_null(),
-                     "currency", text_json(take->currency), "reference", text_json(take->reference),
-                     "result_ref", text_json(order->result_ref), "url", text_json(order->url), "asked_by",
-                     order->asked_by, "created_at", created, "updated_at", updated);
+    return json_pack(
+        "{s:o,s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:o}", "id",
+        id_json(order_id_text, order->id), "kind", kind_names[take->kind], "state", state_names[order->state],
+        "reason", desk_reason_name(order->reason), "capture",
+        id_json(desk_capture_id_text, order->capture_id), "call", id_json(desk_call_id_text, take->call_id),
+        "amount", take->amount_minor ? json_integer((json_int_t)take->amount_minor) : json_null(), "currency",
+        text_json(take->currency), "reference", text_json(take->reference), "result_ref",
+        text_json(order->result_ref), "url", text_json(order->url), "asked_by", order->asked_by, "created_at",
+        created, "updated_at", updated, "paid", paid_json(desk, order));
 }
 
 static enum err audit_order(struct desk *desk, const struct store_order *order, const char *what,
@@ -128,7 +141,7 @@ static enum err end_order(struct desk *desk, size_t place, struct store_order *o
     if (desk_hooks_ordered(desk, order) != OK)
         log_event(LOG_ERROR, "nobody will be told of an order's end", LOG_ID("order", order->id));
     forget(&desk->orders, place);
-    desk_publish(desk, "order", order_json(order), order->capture_id);
+    desk_publish(desk, "order", order_json(desk, order), order->capture_id);
     return OK;
 }
 
@@ -233,6 +246,29 @@ enum err desk_order_reply(struct desk *desk, const struct order_reply_msg *reply
     int64_t wait_ms = (int64_t)AGAIN_FIRST_MS << shift;
     desk->orders.open[place].next = mono_add_ms(mono_now(), wait_ms < AGAIN_MAX_MS ? wait_ms : AGAIN_MAX_MS);
     return OK;
+}
+
+enum err desk_order_link_paid(struct desk *desk, const struct webhook_event *event, struct wall_time at,
+                              const char **outcome)
+{
+    struct store_order order;
+    struct store_link_payment payment = {.amount_minor = event->amount_minor, .at = at};
+    enum err err = store_orders_find(&desk->orders.store, event->order_id, &order);
+    if (err == ERR_NOT_FOUND || (!err && order.take.kind != ORDER_KIND_LINK))
+        return OK;
+    *outcome = "noted";
+    if (err || event->kind != WEBHOOK_SUCCEEDED)
+        return err;
+    *outcome = "mismatched"; /* not what the link was made for */
+    if (event->amount_minor != order.take.amount_minor || strcmp(event->currency, order.take.currency) != 0)
+        return OK;
+    *outcome = "paid";
+    memcpy(payment.payment_ref, event->order_ref, sizeof(payment.payment_ref));
+    memcpy(payment.currency, event->currency, sizeof(payment.currency));
+    err = desk_disk_result(desk, store_orders_paid(&desk->orders.store, order.id, &payment));
+    if (!err)
+        desk_publish(desk, "order", order_json(desk, &order), 0);
+    return err;
 }
 
 /* --- asking -------------------------------------------------------------------------------------------------------- */
@@ -358,12 +394,13 @@ static void fill_order(const struct ask *ask, const struct order_request *wanted
 
 static void reply_order(const struct ask *ask, const struct store_order *order, bool is_replayed)
 {
+    struct desk *desk = ask->desk;
     char id[DESK_ID_TEXT];
     char extra[128];
     order_id_text(order->id, id);
     snprintf(extra, sizeof(extra), "Location: /v1/orders/%s\r\n%s", id,
              is_replayed ? "Idempotent-Replayed: true\r\n" : "");
-    ask_reply(ask, 202, order_json(order), extra);
+    ask_reply(ask, 202, order_json(desk, order), extra);
 }
 
 /* The path is part of the request: the same key for another payment is another request. */
@@ -423,7 +460,7 @@ static void keep_and_send(const struct ask *ask, struct store_order *order, cons
     }
     remember(&desk->orders, order->id);
     reply_order(ask, order, false);
-    desk_publish(desk, "order", order_json(order), order->capture_id);
+    desk_publish(desk, "order", order_json(desk, order), order->capture_id);
     desk_orders_turn(desk);
 }
 
@@ -474,7 +511,7 @@ void desk_order_h(const struct ask *ask)
         ask_refuse(ask, err == ERR_NOT_FOUND ? 404 : 503, err == ERR_NOT_FOUND ? "order_not_found" : "store",
                    err == ERR_NOT_FOUND ? "no such order" : "the database cannot be read now");
     else
-        ask_reply(ask, 200, order_json(&order), NULL);
+        ask_reply(ask, 200, order_json(ask->desk, &order), NULL);
 }
 
 /* limit and before out of the query; false: refused. */
@@ -517,7 +554,7 @@ void desk_orders_h(const struct ask *ask)
     }
     json_t *orders = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(orders, order_json(&list[i]));
+        json_array_append_new(orders, order_json(ask->desk, &list[i]));
     json_t *next = count == limit ? id_json(order_id_text, list[count - 1].id) : json_null();
     ask_reply(ask, 200, json_pack("{s:o,s:o}", "orders", orders, "next_before", next), NULL);
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "capture/desk/store_orders.h"
+#include "capture/desk/webhook.h"
 
 struct desk;
 
@@ -29,6 +30,10 @@ void desk_orders_link_up(struct desk *desk);
 void desk_orders_turn(struct desk *desk);
 bool desk_order_is_open(const struct desk *desk, uint64_t id);
 /* ERR_RANGE (no such value or text), ERR_STORE: not kept, so it is sent and answered again. */
+/* A webhook about one of our payment links; *outcome is for the audit line, and untouched when it is about no link of
+ * ours. ERR_STORE: it could not be kept. */
+MUST_USE enum err desk_order_link_paid(struct desk *desk, const struct webhook_event *event,
+                                       struct wall_time at, const char **outcome);
 MUST_USE enum err desk_order_reply(struct desk *desk, const struct order_reply_msg *reply);
 
 #endif

@@ -121,7 +121,10 @@ static enum err take_event(const struct ask *ask, struct store_notice *notice)
         outcome = outcome_of(capture, notice->event.kind);
     if (card_shape_alone(notice->event.order_ref))
         notice->event.order_ref[0] = '\0';
-    err = audit_event(ask, notice, outcome);
+    if (notice->event.order_id)
+        err = desk_order_link_paid(desk, &notice->event, notice->received_at, &outcome);
+    if (!err)
+        err = audit_event(ask, notice, outcome);
     if (!err)
         err = desk_disk_result(desk, store_webhooks_add(&desk->notices, notice));
     if (err)

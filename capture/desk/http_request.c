@@ -157,8 +157,9 @@ static int keep_header(struct http_request *request, struct slice name, struct s
         if (!name_is(name, kept_headers[i].name))
             continue;
         char *out = (char *)request + kept_headers[i].offset;
-        if (out[0])
-            return 400; /* twice */
+        if (request->kept_seen & 1u << i)
+            return 400; /* twice, be it empty */
+        request->kept_seen |= 1u << i;
         return slice_copy(value, out, HTTP_VALUE_BYTES) ? 0 : 431;
     }
     return 0;

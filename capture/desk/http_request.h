@@ -25,8 +25,9 @@ struct http_request {
     bool is_continue_expected;
     bool has_body_length;
     size_t body_length;
-    const char *body; /* set by the server once it is whole; not terminated */
-    const char *head; /* as it was read, for http_header_value(); valid as long as body is */
+    const char *body;   /* set by the server once it is whole; not terminated */
+    unsigned kept_seen; /* the reader's own: which of those below were there */
+    const char *head;   /* as it was read, for http_header_value(); valid as long as body is */
     size_t head_length;
     char host[HTTP_VALUE_BYTES];
     char authorization[HTTP_VALUE_BYTES];

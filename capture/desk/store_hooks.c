@@ -59,8 +59,9 @@ static const char *const texts[STATEMENTS] = {
     [SELECT_STATE] = "SELECT " COLUMNS " FROM hooks WHERE state = ?2 ORDER BY number DESC LIMIT ?1",
     [INSERT_HOOK] = "INSERT INTO hooks (" COLUMNS ", what) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,"
                     "?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23) ON CONFLICT (target, what) DO NOTHING",
-    [UPDATE_HOOK] = "UPDATE hooks SET state = ?2, tries = ?3, last_status = ?4, updated_ns = ?5, next_ns = ?6"
-                    " WHERE id = ?1",
+    [UPDATE_HOOK] =
+        ("UPDATE hooks SET state = ?2, tries = ?3, last_status = ?4, updated_ns = ?5, next_ns = ?6"
+         " WHERE id = ?1"), /* clang takes two literals among many for a forgotten comma */
     [CONTACT_SET] = "INSERT INTO contacts VALUES (?1,?2,?3,?4,?5) ON CONFLICT (capture_id) DO NOTHING",
     [CONTACT_FIND] = "SELECT conversation, participant, sms, email FROM contacts WHERE capture_id = ?1",
 };

@@ -11,6 +11,8 @@ enum statement {
     ORDER_LIST,
     ORDER_LIST_OPEN,
     ORDER_SUM,
+    LINK_PAID,
+    LINK_PAYMENT,
     STATEMENTS
 };
 
@@ -42,7 +44,13 @@ static const char *const schema =
     " request_hash BLOB NOT NULL,"
     " UNIQUE (asked_by, idempotency_key)) STRICT;"
     "CREATE INDEX IF NOT EXISTS orders_open ON orders (state) WHERE state = 0;"
-    "CREATE INDEX IF NOT EXISTS orders_capture ON orders (capture_id) WHERE capture_id <> 0;";
+    "CREATE INDEX IF NOT EXISTS orders_capture ON orders (capture_id) WHERE capture_id <> 0;"
+    "CREATE TABLE IF NOT EXISTS link_payments ("
+    " order_id INTEGER PRIMARY KEY,"
+    " payment_ref TEXT NOT NULL,"
+    " amount_minor INTEGER NOT NULL,"
+    " currency TEXT NOT NULL,"
+    " at_ns INTEGER NOT NULL) STRICT;";
 
 #define COLUMNS                                                                                              \
     "id, kind, capture_id, call_id, amount_minor, currency, gateway_index, interval_unit, interval_count, "  \
@@ -64,6 +72,9 @@ static const char *const texts[STATEMENTS] = {
     [ORDER_LIST_OPEN] = "SELECT " COLUMNS " FROM orders WHERE state = 0 ORDER BY number LIMIT ?1",
     [ORDER_SUM] = "SELECT count(*), coalesce(sum(amount_minor), 0) FROM orders"
                   " WHERE capture_id = ?1 AND kind = ?2 AND state IN (0, 1, 4)",
+    [LINK_PAID] = "INSERT INTO link_payments VALUES (?1,?2,?3,?4,?5) ON CONFLICT (order_id) DO NOTHING",
+    [LINK_PAYMENT] =
+        "SELECT payment_ref, amount_minor, currency, at_ns FROM link_payments WHERE order_id = ?1",
 };
 
 enum err store_orders_open(struct store_orders *orders, struct store *store)
@@ -231,4 +242,31 @@ enum err store_orders_sum(struct store_orders *orders, uint64_t capture_id, enum
     *amount_minor = sqlite3_column_int64(select, 1);
     sqlite3_reset(select);
     return code == SQLITE_ROW ? OK : ERR_STORE;
+}
+
+enum err store_orders_paid(struct store_orders *orders, uint64_t id, const struct store_link_payment *payment)
+{
+    sqlite3_stmt *insert = sql_prepared(&orders->sql, LINK_PAID);
+    sql_bind_id(insert, 1, id);
+    sql_bind_text(insert, 2, payment->payment_ref);
+    sqlite3_bind_int64(insert, 3, payment->amount_minor);
+    sql_bind_text(insert, 4, payment->currency);
+    sqlite3_bind_int64(insert, 5, payment->at.ns);
+    return sql_execute(&orders->sql, insert, NULL);
+}
+
+enum err store_orders_payment(struct store_orders *orders, uint64_t id, struct store_link_payment *payment)
+{
+    sqlite3_stmt *select = sql_prepared(&orders->sql, LINK_PAYMENT);
+    memset(payment, 0, sizeof(*payment));
+    sql_bind_id(select, 1, id);
+    int code = sql_step(&orders->sql, select);
+    if (code == SQLITE_ROW) {
+        sql_column_text(select, 0, payment->payment_ref, sizeof(payment->payment_ref));
+        payment->amount_minor = sqlite3_column_int64(select, 1);
+        sql_column_text(select, 2, payment->currency, sizeof(payment->currency));
+        payment->at.ns = sqlite3_column_int64(select, 3);
+    }
+    sqlite3_reset(select);
+    return code == SQLITE_ROW ? OK : code == SQLITE_DONE ? ERR_NOT_FOUND : ERR_STORE;
 }

@@ -33,6 +33,14 @@ struct store_order {
     char url[LIMIT_LINK_BYTES];
 };
 
+/* What the provider told of a payment link: somebody paid on its page. */
+struct store_link_payment {
+    char payment_ref[LIMIT_TOKEN_BYTES]; /* may be empty */
+    int64_t amount_minor;
+    char currency[4];
+    struct wall_time at;
+};
+
 MUST_USE enum err store_orders_open(struct store_orders *orders, struct store *store);
 void store_orders_close(struct store_orders *orders);
 
@@ -46,6 +54,13 @@ MUST_USE enum err store_orders_find_key(struct store_orders *orders, const char 
                                         uint8_t *request_hash);
 /* state, reason, result_ref, url and updated_at of one that is open. ERR_ORDER: it has an end already. ERR_STORE. */
 MUST_USE enum err store_orders_end(struct store_orders *orders, const struct store_order *order);
+
+/* The first one counts. ERR_STORE. */
+MUST_USE enum err store_orders_paid(struct store_orders *orders, uint64_t id,
+                                    const struct store_link_payment *payment);
+/* ERR_NOT_FOUND: nobody has. */
+MUST_USE enum err store_orders_payment(struct store_orders *orders, uint64_t id,
+                                       struct store_link_payment *payment);
 
 /* Newest first, from the one after `before` (0: from the newest), of one capture (0: of all). ERR_NOT_FOUND, ERR_STORE. */
 MUST_USE enum err store_orders_list(struct store_orders *orders, uint64_t capture_id, uint64_t before,

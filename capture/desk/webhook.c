@@ -257,14 +257,21 @@ bool webhook_take_id(const char *text, char *out, size_t capacity)
     return length > 0;
 }
 
-uint64_t webhook_capture_id(const char *text)
+void webhook_take_name(struct webhook_event *event, const char *text)
 {
     char letters[17] = "";
     uint64_t id = 0;
-    if (strncmp(text, "cap_", 4) != 0 || strlen(text) < 20)
-        return 0;
+    bool is_capture = strncmp(text, "cap_", 4) == 0;
+    bool is_order = strncmp(text, "ord_", 4) == 0;
+    if ((!is_capture && !is_order) || strlen(text) < 20)
+        return;
     memcpy(letters, text + 4, 16);
-    return log_id_parse(letters, &id) == OK ? id : 0;
+    if (log_id_parse(letters, &id) != OK)
+        return;
+    if (is_capture)
+        event->capture_id = id;
+    else
+        event->order_id = id;
 }
 
 void webhook_hash_id(const void *text, size_t length, char *id)

@@ -42,6 +42,7 @@ struct webhook_event {
     enum webhook_kind kind;
     char id[WEBHOOK_ID_BYTES];         /* the same event again has the same id */
     uint64_t capture_id;               /* as our order carried it to the gateway; 0: it does not say */
+    uint64_t order_id;                 /* the same for a payment link's order; 0: none */
     char order_ref[LIMIT_TOKEN_BYTES]; /* the gateway's name for the payment; empty: it does not say */
     int64_t amount_minor;              /* with currency; of the refund or dispute where it is one */
     char currency[4];                  /* upper case; empty: no amount */

@@ -119,7 +119,7 @@ static enum err read_item(const json_t *item, struct webhook_batch *batch)
     webhook_hash_id(text, strlen(text), event->id);
     webhook_take_id(original[0] ? original : webhook_text_of(item, "pspReference"), event->order_ref,
                     sizeof(event->order_ref));
-    event->capture_id = webhook_capture_id(webhook_text_of(item, "merchantReference"));
+    webhook_take_name(event, webhook_text_of(item, "merchantReference"));
     webhook_amount_minor(event, json_integer_value(json_object_get(amount, "value")),
                          webhook_text_of(amount, "currency"));
     return OK;

@@ -159,7 +159,7 @@ static void fill(struct webhook_event *event, const xmlNode *root)
     event->kind = webhook_kind_of(rows, sizeof(rows) / sizeof(rows[0]), value);
     child_text(transaction, "order-id", value, sizeof(value));
     webhook_take_id(value, event->order_ref, sizeof(event->order_ref));
-    event->capture_id = webhook_capture_id(value);
+    webhook_take_name(event, value);
     const xmlNode *money = dispute ? dispute : transaction;
     child_text(money, "currency-iso-code", currency, sizeof(currency));
     child_text(money, "amount", value, sizeof(value));

@@ -124,11 +124,11 @@ static enum err read_event(const char *text, size_t length, struct webhook_batch
             json_object_get(json_object_get(resource, "supplementary_data"), "related_ids");
         const json_t *disputed = json_array_get(json_object_get(resource, "disputed_transactions"), 0);
         const json_t *amount = json_object_get(resource, disputed ? "dispute_amount" : "amount");
-        const char *ours = webhook_text_of(resource, "custom_id");
         event->kind = kind_of(type, resource);
         webhook_take_id(webhook_text_of(body, "id"), event->id, sizeof(event->id));
         webhook_take_id(webhook_text_of(related, "order_id"), event->order_ref, sizeof(event->order_ref));
-        event->capture_id = webhook_capture_id(ours[0] ? ours : webhook_text_of(disputed, "custom"));
+        webhook_take_name(event, webhook_text_of(resource, "invoice_id"));
+        webhook_take_name(event, webhook_text_of(disputed, "invoice_number"));
         webhook_amount_decimal(event, webhook_text_of(amount, "value"),
                                webhook_text_of(amount, "currency_code"));
     }

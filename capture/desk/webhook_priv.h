@@ -63,8 +63,8 @@ bool webhook_base64(const char *text, size_t length, uint8_t *out, size_t capaci
 
 /* Takes an identifier: printable ASCII without spaces, short enough. False: out is empty. */
 bool webhook_take_id(const char *text, char *out, size_t capacity);
-/* "cap_" and 16 letters at the start of the text; 0 when it is not that. */
-uint64_t webhook_capture_id(const char *text);
+/* Our name for a payment as it comes back: "cap_..." is a capture's, "ord_..." an order's; anything else is not ours. */
+void webhook_take_name(struct webhook_event *event, const char *text);
 /* "sha256:" and letters: an id for what has none of its own. */
 void webhook_hash_id(const void *text, size_t length, char *id);
 /* Amounts as they come: minor units, or a decimal of the currency ("12.34"). False: no amount is set. */

@@ -70,6 +70,8 @@ static const struct webhook_kind_row rows[] = {
     {"payment_intent.processing", WEBHOOK_PENDING},
     {"payment_intent.payment_failed", WEBHOOK_FAILED},
     {"payment_intent.canceled", WEBHOOK_CANCELLED},
+    {"checkout.session.async_payment_succeeded", WEBHOOK_SUCCEEDED},
+    {"checkout.session.async_payment_failed", WEBHOOK_FAILED},
     {"charge.refunded", WEBHOOK_REFUNDED},
     {"refund.failed", WEBHOOK_REFUND_FAILED},
     {"charge.dispute.created", WEBHOOK_DISPUTED},
@@ -82,7 +84,18 @@ static enum webhook_kind kind_of(const char *type, const json_t *object)
         return strcmp(status, "won") == 0    ? WEBHOOK_DISPUTE_WON
                : strcmp(status, "lost") == 0 ? WEBHOOK_DISPUTE_LOST
                                              : WEBHOOK_OTHER;
+    /* A payment link's page; a session may end with the money still on its way. */
+    if (strcmp(type, "checkout.session.completed") == 0)
+        return strcmp(webhook_text_of(object, "payment_status"), "paid") == 0 ? WEBHOOK_SUCCEEDED
+                                                                              : WEBHOOK_PENDING;
     return webhook_kind_of(rows, sizeof(rows) / sizeof(rows[0]), type);
+}
+
+static const char *amount_member(const char *object, const char *type)
+{
+    return strcmp(object, "checkout.session") == 0 ? "amount_total"
+           : strcmp(type, "charge.refunded") == 0  ? "amount_refunded"
+                                                   : "amount";
 }
 
 static enum err read_event(const char *text, size_t length, struct webhook_batch *batch)
@@ -101,11 +114,10 @@ static enum err read_event(const char *text, size_t length, struct webhook_batch
     webhook_take_id(webhook_text_of(body, "id"), event->id, sizeof(event->id));
     webhook_take_id(webhook_text_of(object, is_intent ? "id" : "payment_intent"), event->order_ref,
                     sizeof(event->order_ref));
-    event->capture_id =
-        webhook_capture_id(webhook_text_of(json_object_get(object, "metadata"), "capture_id"));
-    const json_t *amount = json_object_get(object, "amount_refunded");
-    if (!amount)
-        amount = json_object_get(object, "amount");
+    const json_t *metadata = json_object_get(object, "metadata");
+    webhook_take_name(event, webhook_text_of(metadata, "capture_id"));
+    webhook_take_name(event, webhook_text_of(metadata, "order_id"));
+    const json_t *amount = json_object_get(object, amount_member(name, type));
     if (json_is_integer(amount))
         webhook_amount_minor(event, json_integer_value(amount), webhook_text_of(object, "currency"));
     json_decref(body);

@@ -69,7 +69,7 @@ static enum err read_event(const char *text, size_t length, struct webhook_batch
         event->kind = webhook_kind_of(rows, sizeof(rows) / sizeof(rows[0]), webhook_text_of(details, "type"));
         webhook_take_id(webhook_text_of(body, "eventId"), event->id, sizeof(event->id));
         webhook_take_id(reference, event->order_ref, sizeof(event->order_ref));
-        event->capture_id = webhook_capture_id(reference);
+        webhook_take_name(event, reference);
         webhook_amount_minor(event, json_integer_value(json_object_get(amount, "value")),
                              currency[0] ? currency : webhook_text_of(amount, "currency"));
     }

@@ -261,6 +261,45 @@ static void an_event_that_names_two_payments_is_nobodys(void **state)
     assert_int_equal(audit_lines(harness, "\"outcome\":\"unmatched\""), 1);
 }
 
+/* A payment link: the provider's word stands at the link, if it is about what the link was made for. */
+static void a_paid_link_is_shown_at_its_order(void **state)
+{
+    struct harness *harness = *state;
+    struct harness_reply reply;
+    char id[24];
+    char path[64];
+    char body[512];
+    char header[256];
+    harness_http(harness, "POST", "/v1/links", "Idempotency-Key: k\r\n",
+                 "{\"amount\":500,\"currency\":\"EUR\"}", &reply);
+    assert_int_equal(reply.status, 202);
+    snprintf(id, sizeof(id), "%s", text_of(reply.json, "id"));
+    harness_reply_free(&reply);
+    snprintf(path, sizeof(path), "/v1/orders/%s", id);
+    for (int amount = 499; amount <= 500; amount++) {
+        snprintf(
+            body, sizeof(body),
+            "{\"id\":\"evt_%d\",\"type\":\"checkout.session.completed\",\"data\":{\"object\":{\"object\":"
+            "\"checkout.session\",\"payment_intent\":\"pi_9\",\"payment_status\":\"paid\","
+            "\"amount_total\":%d,\"currency\":\"eur\",\"metadata\":{\"order_id\":\"%s\"}}}}",
+            amount, amount, id);
+        signer_stripe(SIGNER_KEY, wall_now().ns / NS_PER_S, body, header, sizeof(header));
+        harness_http(harness, "POST", HOOK, header, body, &reply);
+        assert_int_equal(reply.status, 200);
+        harness_reply_free(&reply);
+        harness_http(harness, "GET", path, NULL, NULL, &reply);
+        const json_t *paid = json_object_get(reply.json, "paid");
+        if (json_is_object(paid) != (amount == 500))
+            fail_msg("%d: %s", amount, reply.body);
+        if (amount == 500)
+            assert_string_equal(text_of(paid, "payment_ref"), "pi_9");
+        assert_string_equal(text_of(reply.json, "state"), "open"); /* the gateway has not answered yet */
+        harness_reply_free(&reply);
+    }
+    assert_int_equal(audit_lines(harness, "\"outcome\":\"mismatched\""), 1);
+    assert_int_equal(audit_lines(harness, "\"outcome\":\"paid\""), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -270,6 +309,7 @@ int main(void)
         TEST(an_event_during_the_payment_changes_nothing),
         TEST(an_end_is_left_alone_and_a_refund_is_noted),
         TEST(an_event_that_names_two_payments_is_nobodys),
+        TEST(a_paid_link_is_shown_at_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

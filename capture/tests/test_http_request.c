@@ -45,6 +45,8 @@ static void heads_are_read_or_refused_as_the_table_says(void **state)
         {"GET / HTTP/1.1\n" H "\r\n", 400},
         {"GET / HTTP/1.1\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\n" H "Host: b\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost:\r\n" H "\r\n", 400}, /* empty first: still twice */
+        {"GET / HTTP/1.1\r\n" H "Authorization:\r\nAuthorization: a\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\n" H "Authorization: a\r\nAuthorization: b\r\n\r\n", 400},
         {"GET  / HTTP/1.1\r\n" H "\r\n", 400},
         {"GET / HTTP/1.1 \r\n" H "\r\n", 400},

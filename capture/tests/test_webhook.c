@@ -162,6 +162,25 @@ static void stripe_events_are_read(void **state)
          WEBHOOK_CANCELLED, "evt_7", "", 0, 0, ""},
     };
     check_rows(CONFIG_WEBHOOK_STRIPE, rows, sizeof(rows) / sizeof(rows[0]));
+    /* A payment link's page: our order comes back, the money may still be on its way. */
+    static const char session[] =
+        "{\"id\":\"evt_8\",\"type\":\"checkout.session.completed\",\"data\":{\"object\":{\"object\":"
+        "\"checkout.session\",\"payment_intent\":\"pi_9\",\"payment_status\":\"%s\",\"amount_total\":500,"
+        "\"currency\":\"eur\",\"metadata\":{\"order_id\":\"ord_bbccddeeffgghhii\"}}}}";
+    static const struct {
+        const char *status;
+        enum webhook_kind kind;
+    } sessions[] = {{"paid", WEBHOOK_SUCCEEDED}, {"unpaid", WEBHOOK_PENDING}};
+    for (size_t i = 0; i < 2; i++) {
+        char text[512];
+        int length = snprintf(text, sizeof(text), session, sessions[i].status);
+        assert_int_equal(webhook_read(CONFIG_WEBHOOK_STRIPE, text, (size_t)length, &batch), OK);
+        assert_int_equal(batch.events[0].kind, sessions[i].kind);
+        assert_int_equal(batch.events[0].order_id, CAPTURE_ID);
+        assert_int_equal(batch.events[0].capture_id, 0);
+        assert_int_equal(batch.events[0].amount_minor, 500);
+        assert_string_equal(batch.events[0].order_ref, "pi_9");
+    }
     static const char *const broken[] = {"",
                                          "{",
                                          "[]",
@@ -260,8 +279,8 @@ static void worldpay_signatures_and_events(void **state)
 #define PAYPAL_BODY                                                                                          \
     "{\"id\":\"WH-1\",\"event_type\":\"PAYMENT.CAPTURE.COMPLETED\",\"resource\":{\"id\":\"3C\",\"custom_"    \
     "id\":"                                                                                                  \
-    "\"" CAPTURE_TEXT                                                                                        \
-    "\",\"amount\":{\"value\":\"12.34\",\"currency_code\":\"EUR\"},\"supplementary_data\":{"                 \
+    "\"call_bbccddeeffgghhii\",\"invoice_id\":\"" CAPTURE_TEXT                                               \
+    "-1\",\"amount\":{\"value\":\"12.34\",\"currency_code\":\"EUR\"},\"supplementary_data\":{"               \
     "\"related_ids\":{\"order_id\":\"5O1\"}}}}"
 #define PAYPAL_URL "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270"
 
@@ -343,7 +362,8 @@ static void paypal_events_are_read(void **state)
          WEBHOOK_REFUNDED, "WH-2", "", 0, 5, "JPY"},
         {"{\"id\":\"WH-3\",\"event_type\":\"CUSTOMER.DISPUTE.RESOLVED\",\"resource\":{\"disputed_"
          "transactions\":[{"
-         "\"custom\":\"" CAPTURE_TEXT "\"}],\"dispute_amount\":{\"value\":\"1.2\",\"currency_code\":\"EUR\"},"
+         "\"invoice_number\":\"" CAPTURE_TEXT
+         "-2\"}],\"dispute_amount\":{\"value\":\"1.2\",\"currency_code\":\"EUR\"},"
          "\"dispute_outcome\":{\"outcome_code\":\"RESOLVED_BUYER_FAVOUR\"}}}",
          WEBHOOK_DISPUTE_LOST, "WH-3", "", CAPTURE_ID, 120, "EUR"},
         {"{\"id\":\"WH-4\",\"event_type\":\"X\",\"resource\":{\"amount\":{\"value\":\"1.234\",\"currency_"

@@ -203,7 +203,7 @@
   /* The stream may be faster than the answer to the one who asked. */
   function takeOrder(order) {
     const known = state.orders.get(order.id);
-    if (known && known.state !== 'open') return;
+    if (known && known.state !== 'open' && !order.paid) return;
     state.orders.set(order.id, order);
   }
 
@@ -592,7 +592,7 @@
     const why = order.state === 'open' || order.reason === 'none' ? '' : t('reason_' + order.reason);
     return el('li', {},
       el('span', { class: 'what', text: orderText(order) }),
-      el('span', { class: 'badge ' + state_, text: t('orderState_' + order.state) }),
+      el('span', { class: 'badge ' + state_, text: order.paid ? t('linkPaid') : t('orderState_' + order.state) }),
       el('span', { class: 'sub', text: [clock(order.updated_at), order.asked_by, order.result_ref, why].filter(Boolean).join(' · ') }),
       order.url ? el('dl', { class: 'rows' }, ...copyRow('linkUrl', order.url)) : null);
   }
@@ -770,7 +770,7 @@
         link.disabled = !state.isLive;
         link.hidden = kind.value === 'tokenise';
         const made = [...state.orders.values()].filter(order => order.kind === 'link' && order.call === call.id);
-        const wanted = JSON.stringify(made.map(order => [order.id, order.state]));
+        const wanted = JSON.stringify(made.map(order => [order.id, order.state, order.paid]));
         if (wanted !== linksDrawn) links.replaceChildren(...made.map(orderRow));
         linksDrawn = wanted;
         links.hidden = !made.length;

@@ -103,7 +103,7 @@ const TEXTS = {
     reason_unavailable: 'The payment provider cannot be reached.',
     reason_bad_answer: 'The payment provider’s answer was not understood. Tell your supervisor.',
 
-    afterTitle: 'After this payment', linkUrl: 'Payment page', plan: 'Plan at the payment provider', customer: 'Customer (optional)', back: 'Back',
+    afterTitle: 'After this payment', linkUrl: 'Payment page', linkPaid: 'paid, says the provider', plan: 'Plan at the payment provider', customer: 'Customer (optional)', back: 'Back',
     makeLink: 'Payment link instead',
     start_refund: 'Refund…', start_void: 'Undo…', start_capture: 'Take the money…', start_subscribe: 'Subscribe…',
     do_refund: 'Give the money back', do_void: 'Undo this payment', do_capture: 'Take the money now', do_subscribe: 'Make the subscription',
