@@ -4,7 +4,7 @@
  *   copies     windows of 1 to 50 ms of the delivered audio that correlate with the tone as it was sent
  *   spectrum   both tones of the key standing out of what else is there, over the key's whole length
  *   attacker   best of 12 keys over all windows of 5 to 80 ms around the key (bench/leak/attacker.h)
- * One is enough for the verdict. On noise alone all three stay silent but for one run in ten thousand; the attacker's
+ * One is enough for the verdict. On noise alone all three stay silent but for one run in a thousand; the attacker's
  * hits are then at chance, which the report states as a share with its interval.
  *
  * The report never says which key was pressed or guessed: it is made to be shown. Where a key leaked, the levels at the
