@@ -793,6 +793,11 @@ def others():
               ["PAUSED", "PENDING", "ACTIVE", "CONFIRMED"], f"the platform heard {said}")
         check(not world.wrong, f"not as it should be: {world.wrong}")
         check(not receiver.signature_fits("t=1,v1=00", b"{}"), "the receiver's check is blind")
+        time.sleep(3)  # the gateway tells of its health every other second
+        metrics = rig.desk.request("GET", "/metrics")["text"]
+        check('tonegate_gateway_breaker_state{gateway="0",connector="stripe"} 0' in metrics, f"metrics: {metrics}")
+        sums = rig.desk.request("GET", "/v1/report")["sums"]
+        check((sums["entered"], sums["successful"], sums["open"]) == (1, 1, 0), f"report: {sums}")
         event = {"id": "evt_1", "type": "payment_intent.payment_failed",
                  "data": {"object": {"object": "payment_intent", "id": capture["payment_ref"]}}}
         check(webhook(rig, event) == (200, b'{"received":true}'), "a webhook was not received")
