@@ -163,7 +163,9 @@ struct capture_progress_msg {
     struct capture_field_view fields[CARD_FIELDS];
     uint8_t
         is_muted; /* the watch heard a key in what was to leave: nothing of the caller passes until the end */
-    uint8_t reserved[3];
+    uint8_t is_slow; /* the gateway has the step that is asked for longer than usual, and goes on */
+    uint8_t advice;  /* enum gateway_advice: why no gateway began the payment, until the next submit */
+    uint8_t reserved;
 };
 
 enum capture_store_kind {

@@ -138,7 +138,8 @@ static bool progress_is_sane(const struct capture_progress_msg *message)
     bool is_sane = message->state < CAPTURE_STATES && message->selected_field <= CARD_FIELD_NONE &&
                    message->brand < BRAND_COUNT && message->problem < PROBLEM_COUNT &&
                    message->gateway_reason < REASON_COUNT && message->is_masked <= 1 &&
-                   message->is_muted <= 1 && memchr(message->currency, '\0', sizeof(message->currency));
+                   message->is_muted <= 1 && message->is_slow <= 1 && message->advice < ADVICES &&
+                   memchr(message->currency, '\0', sizeof(message->currency));
     for (int i = 0; i < CARD_FIELDS && is_sane; i++) {
         const struct capture_field_view *field = &message->fields[i];
         is_sane = field->key_count <= LIMIT_PAN_DIGITS && field->key_max <= LIMIT_PAN_DIGITS &&
@@ -221,6 +222,8 @@ static void progress_take(struct desk *desk, struct desk_capture *capture,
     record->attempt = message->attempt;
     record->updated_at = wall_now();
     capture->attempts_max = message->attempts_max;
+    capture->is_slow = message->is_slow;
+    capture->advice = message->advice;
     capture->selected_field = message->selected_field;
     memcpy(capture->fields, message->fields, sizeof(capture->fields));
 }

@@ -34,6 +34,8 @@ struct desk_capture {
     uint8_t attempts_max;
     bool is_masked;      /* also after an end: the vault that restarted did not give the leg back yet */
     bool is_muted;       /* by the watch on what leaves: told by the vault */
+    bool is_slow;        /* the gateway has what is asked longer than usual */
+    uint8_t advice;      /* enum gateway_advice */
     uint8_t alarm_count; /* lines of the audit trail: alarms, and last reports of its leg */
     uint8_t record_count;
     bool is_end_stored;   /* the store holds its end, which is final: */

@@ -65,6 +65,8 @@ static const char *const brand_names[BRAND_COUNT] = {
 static const char *const field_names[CARD_FIELDS] = {"number", "expiry", "cvv"};
 static const char *const call_state_names[] = {"ringing", "answered", "ended"};
 
+static const char *const advice_names[ADVICES] = {"none", "later", "agent", "off"};
+
 static const char *name_of(const char *const *names, size_t count, unsigned value)
 {
     return value < count && names[value] ? names[value] : "unknown";
@@ -161,15 +163,16 @@ json_t *desk_view_capture(const struct desk_capture *capture)
     const struct store_capture *record = &capture->record;
     const struct capture_field_view *fields = capture->fields;
     bool is_selected = capture->selected_field < CARD_FIELDS;
-    return json_pack("{s:o,s:o,s:s,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:b,s:s,s:s,s:s,s:{s:o,s:o,s:o},s:o,s:"
-                     "o,s:o,s:o,s:o}",
+    return json_pack("{s:o,s:o,s:s,s:s,s:I,s:s,s:o,s:o,s:i,s:i,s:o,s:b,s:b,s:b,s:s,s:s,s:s,s:s,s:{s:o,s:o,s:"
+                     "o},s:o,s:o,s:o,s:o,s:o}",
                      "id", capture_id_json(record->id), "call", call_id_json(record->call_id), "state",
                      desk_state_name(record->state), "kind", desk_kind_name(record->kind), "amount",
                      (json_int_t)record->amount_minor, "currency", record->currency, "reference",
                      text_json(record->reference), "callee", text_json(record->callee), "attempt",
                      record->attempt, "attempts_max", capture->attempts_max, "selected",
                      is_selected ? json_string(field_names[capture->selected_field]) : json_null(), "masked",
-                     capture->is_masked, "muted", capture->is_muted, "brand", desk_brand_name(record->brand),
+                     capture->is_masked, "muted", capture->is_muted, "slow", capture->is_slow, "advice",
+                     name_of(advice_names, ADVICES, capture->advice), "brand", desk_brand_name(record->brand),
                      "problem", desk_problem_name(record->problem), "reason",
                      desk_reason_name(record->gateway_reason), "fields", "number",
                      field_json(&fields[CARD_NUMBER]), "expiry", field_json(&fields[CARD_EXPIRY]), "cvv",

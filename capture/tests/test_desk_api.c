@@ -943,8 +943,16 @@ static void the_watchs_alarm_is_shown_and_audited_and_each_masked_leg_has_a_reco
     progress.is_muted = 2;
     harness_send(harness->vault_fd, &progress); /* nonsense */
     progress.is_muted = 0;
+    progress.is_slow = 2;
+    harness_send(harness->vault_fd, &progress);
+    progress.is_slow = 1;
+    progress.advice = ADVICES;
+    harness_send(harness->vault_fd, &progress);
+    progress.advice = ADVICE_LATER;
     harness_send(harness->vault_fd, &progress);
     json_t *capture = wait_state(harness, id, "collecting");
+    assert_true(json_is_true(json_object_get(capture, "slow")));
+    assert_string_equal(json_string_value(json_object_get(capture, "advice")), "later");
     assert_true(json_is_false(json_object_get(capture, "muted")));
     json_decref(capture);
     progress.state = CAPTURE_READY;

@@ -275,6 +275,33 @@ static void the_reason_of_a_decline_stays_until_the_next_submit(void **state)
     assert_int_equal(stage_capture(stage)->gateway_reason, REASON_NONE);
 }
 
+static void a_slow_step_and_an_advice_are_told_until_the_next_one(void **state)
+{
+    struct stage *stage = *state;
+    stage_reach(stage, PAYMENT_TOKENISING);
+    assert_int_equal(last_progress(stage).is_slow, 0);
+    struct gateway_slow_msg slow = {.request_type = GATEWAY_TOKENISE, .attempt = 1};
+    MSG_INIT(&slow, GATEWAY_SLOW, STAGE_CAPTURE);
+    assert_int_equal(stage_say(stage, DISPATCH_GATEWAY, &slow), OK);
+    struct capture_progress_msg progress = last_progress(stage);
+    assert_int_equal(progress.is_slow, 1);
+    assert_int_equal(progress.state, CAPTURE_TOKENISING);
+    slow.attempt = 2; /* of no step that is asked */
+    assert_int_equal(stage_say(stage, DISPATCH_GATEWAY, &slow), ERR_ORDER);
+    struct gateway_reply_msg reply = {.request_type = GATEWAY_TOKENISE,
+                                      .outcome = GATEWAY_UNAVAILABLE,
+                                      .reason = REASON_UNAVAILABLE,
+                                      .advice = ADVICES,
+                                      .attempt = 1};
+    MSG_INIT(&reply, GATEWAY_REPLY, STAGE_CAPTURE);
+    assert_int_not_equal(stage_say(stage, DISPATCH_GATEWAY, &reply), OK); /* no such advice */
+    reply.advice = ADVICE_LATER;
+    assert_int_equal(stage_say(stage, DISPATCH_GATEWAY, &reply), OK);
+    progress = last_progress(stage);
+    assert_int_equal(progress.is_slow, 0);
+    assert_int_equal(progress.advice, ADVICE_LATER);
+}
+
 static void a_hang_up_before_submit_cancels(void **state)
 {
     struct stage *stage = *state;
@@ -962,6 +989,14 @@ static enum err put_reply_abandon(struct stage *s)
     return put_reply(s, GATEWAY_ABANDON);
 }
 
+static enum err put_slow(struct stage *s)
+{
+    const struct capture *c = stage_capture(s);
+    struct gateway_slow_msg slow = {.request_type = GATEWAY_TOKENISE, .attempt = c ? c->attempt : 1};
+    MSG_INIT(&slow, GATEWAY_SLOW, STAGE_CAPTURE);
+    return stage_say(s, DISPATCH_GATEWAY, &slow);
+}
+
 static const struct {
     const char *name;
     enum err (*put)(struct stage *stage);
@@ -988,6 +1023,7 @@ static const struct {
      S(NONE) | S(LOST) | S(LOST_CANCELLED) | S(UNKNOWN)},
     {"SYNC", stage_say_sync, DISPATCH_DESK, ALL},
     {"REPLY TOKENISE", put_reply_tokenise, DISPATCH_GATEWAY, S(TOKENISING)},
+    {"SLOW", put_slow, DISPATCH_GATEWAY, S(TOKENISING)},
     {"REPLY CREATE", put_reply_create, DISPATCH_GATEWAY, S(CREATING) | S(CREATING_CANCELLED)},
     {"REPLY CONFIRM", put_reply_confirm, DISPATCH_GATEWAY, S(CONFIRMING) | S(CONFIRMING_GONE)},
     {"REPLY STATUS", put_reply_status, DISPATCH_GATEWAY, S(VERIFYING) | S(UNKNOWN_ASKED)},
@@ -1064,6 +1100,7 @@ int main(void)
         TEST(a_payment_goes_the_straight_way),
         TEST(a_decline_asks_for_another_card_up_to_the_limit),
         TEST(the_reason_of_a_decline_stays_until_the_next_submit),
+        TEST(a_slow_step_and_an_advice_are_told_until_the_next_one),
         TEST(a_hang_up_before_submit_cancels),
         TEST(a_hang_up_after_confirm_goes_on_to_the_known_end),
         TEST(a_hang_up_after_confirm_ends_a_decline),

@@ -32,6 +32,8 @@ struct capture {
 
     bool is_masked;       /* the proxy said so */
     bool is_muted;        /* the proxy's watch heard a key in what was to leave */
+    bool is_slow;         /* the gateway said so of what is asked */
+    uint8_t advice;       /* enum gateway_advice, of the last REPLY to TOKENISE */
     bool is_keying_told;  /* the last ARM's is_keying */
     bool is_leg_released; /* DISARM was sent, or another capture has the leg */
     bool is_disarm_owed;  /* DISARM could not be sent yet */

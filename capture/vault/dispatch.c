@@ -38,6 +38,8 @@ static void progress_fill(const struct dispatch *dispatch, const struct capture 
     progress->attempts_max = (uint8_t)dispatch->options.attempts_max;
     progress->is_masked = capture->is_masked;
     progress->is_muted = capture->is_muted;
+    progress->is_slow = capture->is_slow;
+    progress->advice = capture->advice;
     progress->brand = capture->brand;
     memcpy(progress->fields, capture->views, sizeof(progress->fields));
     if (capture->has_submitted || !capture->fields)
@@ -217,6 +219,9 @@ static bool ask_gateway(struct dispatch *dispatch, struct capture *capture, uint
             continue;
         enum gateway_msg_type type = gateway_steps[i].type;
         capture->asked = (uint16_t)type;
+        capture->is_slow = false;
+        if (type == GATEWAY_TOKENISE)
+            capture->advice = ADVICE_NONE;
         enum err err = type == GATEWAY_TOKENISE ? send_tokenise(dispatch, capture)
                        : type == GATEWAY_CREATE ? send_create(dispatch, capture)
                                                 : send_step(dispatch, capture, type);
@@ -767,8 +772,25 @@ static enum err reply_h(void *owner, const void *message)
     if (reply->request_type != GATEWAY_ABANDON) /* tidying up is not why it went wrong */
         capture->gateway_reason = (uint8_t)reason;
     capture->asked = 0;
+    capture->is_slow = false;
+    if (reply->request_type == GATEWAY_TOKENISE)
+        capture->advice = reply->advice;
     take_names(capture, reply, event);
     happen(dispatch, capture, event);
+    return OK;
+}
+
+/* A hint, once per step: nothing waits for it. */
+static enum err slow_h(void *owner, const void *message)
+{
+    struct dispatch *dispatch = owner;
+    const struct gateway_slow_msg *slow = message;
+    struct capture *capture = captures_find(dispatch->captures, slow->header.subject);
+    if (!capture || capture->asked == 0 || slow->request_type != capture->asked ||
+        slow->attempt != capture->attempt)
+        return ERR_ORDER;
+    capture->is_slow = true;
+    tell_progress(dispatch, capture);
     return OK;
 }
 
@@ -803,6 +825,9 @@ static const struct msg_permit gateway_permits[] = {
     {GATEWAY_REPLY, sizeof(struct gateway_reply_msg),
      IN(TOKENISING) | IN(CREATING) | IN(CONFIRMING) | IN(VERIFYING) | IN(STORING_RESULT) | IN(UNKNOWN),
      reply_h, "REPLY"},
+    {GATEWAY_SLOW, sizeof(struct gateway_slow_msg),
+     IN(TOKENISING) | IN(CREATING) | IN(CONFIRMING) | IN(VERIFYING) | IN(STORING_RESULT) | IN(UNKNOWN),
+     slow_h, "SLOW"},
 };
 
 static uint32_t capture_state_h(void *owner, const struct msg_header *header)

@@ -118,7 +118,7 @@ enum err gateway_answer_read(const struct gateway_reply_msg *reply, const struct
                              enum payment_event *event, enum gateway_reason *reason)
 {
     if (reply->outcome >= GATEWAY_OUTCOMES || reply->order_state >= ORDER_STATES ||
-        reply->reason >= REASON_COUNT || reply->gateway_index >= LIMIT_GATEWAYS)
+        reply->reason >= REASON_COUNT || reply->gateway_index >= LIMIT_GATEWAYS || reply->advice >= ADVICES)
         return ERR_RANGE;
     *reason = (enum gateway_reason)reply->reason;
     switch (reply->request_type) {

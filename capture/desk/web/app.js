@@ -923,6 +923,7 @@
 
   function problemText(capture) {
     if (capture.problem === 'none') return '';
+    if (capture.advice && capture.advice !== 'none') return t('advice_' + capture.advice);
     const reason = capture.reason !== 'none' ? ' ' + t('reason_' + capture.reason) : '';
     return t('problem_' + capture.problem) + reason;
   }
@@ -975,14 +976,16 @@
     const error = el('p', { class: 'error', role: 'alert' });
     const act = actor(capture, error);
     const cancel = el('button', { class: 'danger', type: 'button', text: t('cancel'), onclick: () => act('cancel') });
+    const patience = el('p', { class: 'soft', text: t('workingText') });
     const node = el('div', { class: 'stack' }, head.node, mask.node,
-      el('div', { class: 'card stack' }, el('ol', { class: 'steps' }, ...items), el('p', { class: 'soft', text: t('workingText') })),
+      el('div', { class: 'card stack' }, el('ol', { class: 'steps' }, ...items), patience),
       el('div', { class: 'actions' }, cancel, error));
     return {
       node,
       update: now => {
         const step = STEP_OF[now.state];
         head.update(now);
+        setText(patience, t(now.slow ? 'workingSlow' : 'workingText'));
         mask.update(now);
         items.forEach((item, i) => {
           item.className = i < step ? 'done' : i === step ? 'now' : '';

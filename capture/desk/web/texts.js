@@ -64,6 +64,10 @@ const TEXTS = {
 
     stateArming: 'Masking the call', stateCollecting: 'Collecting the card', stateReady: 'Ready to pay',
     stateWorking: 'Payment in progress', workingText: 'This takes a few seconds. Stay on the line.',
+    workingSlow: 'The payment provider is slower than usual and still working. Ask the caller to hold.',
+    advice_later: 'The payment provider does not keep up and is given a rest. Nothing was charged. Hold the caller, or try again in half a minute.',
+    advice_agent: 'The payment provider does not keep up. Nothing was charged. Take the payment another way.',
+    advice_off: 'Card payments are switched off. Nothing was charged. Take the payment another way.',
     stepRecord: 'Record', stepToken: 'Secure the card', stepOrder: 'Place the order', stepConfirm: 'Charge', stepVerify: 'Verify',
 
     approved: 'Payment approved', approvedText: '{amount} was charged. You can tell the caller.',
