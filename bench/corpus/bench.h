@@ -20,5 +20,6 @@ struct bench_options {
 int bench_tones(const struct bench_options *options);
 int bench_speed(const struct bench_options *options);
 int bench_corpus(const struct bench_options *options);
+int bench_lessons(const struct bench_options *options); /* what suspicion's network learns from, to a file */
 
 #endif

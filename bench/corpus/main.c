@@ -13,7 +13,9 @@ static const char usage[] =
     "tonegate-bench speed  [--speech DIR] [--json]\n"
     "    ns per sample and channels per core of every face, SpanDSP beside\n"
     "tonegate-bench corpus [--json] DIR...\n"
-    "    recordings without keys: false digits per hour, share of speech masked\n";
+    "    recordings without keys: false digits per hour, share of speech masked\n"
+    "tonegate-bench lessons [--presses N] [--seed N] FILE DIR...\n"
+    "    writes what teach_suspicion.py learns from; of the folder of --speech only every other recording\n";
 
 int main(int argc, char **argv)
 {
@@ -29,7 +31,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct bench_options *options);
-    } commands[] = {{"tones", bench_tones}, {"speed", bench_speed}, {"corpus", bench_corpus}};
+    } commands[] = {
+        {"tones", bench_tones}, {"speed", bench_speed}, {"corpus", bench_corpus}, {"lessons", bench_lessons}};
     struct bench_options options = {.seed = 1, .presses = 2000, .speech = SPEECH_PROMPTS};
     int letter;
     while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
