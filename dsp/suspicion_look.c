@@ -16,8 +16,8 @@
 #define HALF_BLOCKS (2 * BLOCKS)
 #define FIT_MAX     10    /* blocks of the longest window */
 #define TWIST_RATIO 28    /* of powers: 14.5 dB; keys have 9, speech and a short fit make more of it */
-#define LOOK_MIN    0.40f /* of the energy, or of that of the differences; and then */
-#define PLAIN_MIN   0.20f /* of the energy all the same: less may have leaked from a low frequency */
+#define LONE_MIN    0.4f  /* of what the strongest tones explain alone: pairs with less are not fitted */
+#define SHARES_MIN  1.0f  /* of energy and of differences, together */
 #define GREW_MAX    12.0f /* log2 of powers; more is as much */
 #define SHRANK_MAX  (-4.0f)
 
@@ -202,15 +202,39 @@ static struct tone_sum of_tone(const struct suspicion_spectrum *spectrum, int to
     return (struct tone_sum){spectrum->wave[tone], spectrum->wave[TONE_BANK_TONES + tone]};
 }
 
+/* What each tone alone would explain of energy and of differences, together. */
+static void lone_shares(const struct suspicion_spectrum *window, float energy, float difference,
+                        float alone[TONE_BANK_TONES])
+{
+    const float half = SUSPICION_WINDOW * TONE_BANK_BLOCK / 2;
+    float plain = 1 / (half * energy + 1);
+    float steep = 1 / (half * difference + 1);
+    for (int tone = 0; tone < TONE_BANK_TONES; tone++) {
+        struct tone_sum sum = of_tone(window, tone);
+        alone[tone] = (sum.cosine * sum.cosine + sum.sine * sum.sine) * (plain + steep * tables.slope[tone]);
+    }
+}
+
+static float greatest4(const float value[4])
+{
+    float a = value[0] > value[1] ? value[0] : value[1];
+    float b = value[2] > value[3] ? value[2] : value[3];
+    return a > b ? a : b;
+}
+
 /* The pair whose shares of energy and of differences add up to most, at nominal frequencies; false where there is none. */
 static bool choose_pair(struct look *look, const struct suspicion_spectrum *window, float energy,
                         float difference, float feature[SUSPICION_FEATURES])
 {
+    float alone[TONE_BANK_TONES];
     float best = 0;
     float second = 0;
-    bool is_enough = false;
+    lone_shares(window, energy, difference, alone);
+    float worth_a_fit = LONE_MIN * (greatest4(alone) + greatest4(alone + ROWS));
     for (int pair = 0; pair < ROWS * COLUMNS; pair++) {
         struct look other = {.row = pair / COLUMNS, .column = pair % COLUMNS};
+        if (alone[other.row] + alone[ROWS + other.column] < worth_a_fit)
+            continue;
         struct fit fit = fit_pair(SUSPICION_WINDOW, pair, of_tone(window, other.row),
                                   of_tone(window, ROWS + other.column));
         if (fit.low_power > fit.high_power * TWIST_RATIO || fit.high_power > fit.low_power * TWIST_RATIO)
@@ -224,7 +248,6 @@ static bool choose_pair(struct look *look, const struct suspicion_spectrum *wind
         }
         second = best;
         best = sum;
-        is_enough = plain_share >= LOOK_MIN || (steep_share >= LOOK_MIN && plain_share >= PLAIN_MIN);
         look->row = other.row;
         look->column = other.column;
         look->pair = pair;
@@ -232,29 +255,33 @@ static bool choose_pair(struct look *look, const struct suspicion_spectrum *wind
         feature[13] = steep_share;
     }
     feature[44] = best > 0 ? second / best : 0;
-    return is_enough;
+    return best >= SHARES_MIN;
+}
+
+/* The 8 ms window's correlation with a tone at each tuning. */
+static void sum_tunings(const struct look *look, int tone, struct tone_sum sum[TUNINGS])
+{
+    for (int tuning = 0; tuning < TUNINGS; tuning++) {
+        struct tone_sum total = {0, 0};
+        for (int i = 0; i < SUSPICION_WINDOW; i++) {
+            int half = 2 * i - (SUSPICION_WINDOW - 1); /* back from the window's middle */
+            const struct tone_sum *turn = &tables.turn[tone][tuning][half < 0 ? -half : half];
+            struct tone_sum block = of_tone(look->spectrum - i, tone);
+            block = half < 0 ? earlier(block, turn) : later(block, turn);
+            total.cosine += block.cosine;
+            total.sine += block.sine;
+        }
+        sum[tuning] = total;
+    }
 }
 
 /* The tuning of both tones together that explains most. */
 static void choose_tuning(struct look *look)
 {
     struct tone_sum sum[2][TUNINGS];
-    for (int group = 0; group < 2; group++) {
-        int tone = group ? ROWS + look->column : look->row;
-        for (int tuning = 0; tuning < TUNINGS; tuning++) {
-            struct tone_sum total = {0, 0};
-            for (int i = 0; i < SUSPICION_WINDOW; i++) {
-                int half = 2 * i - (SUSPICION_WINDOW - 1); /* back from the window's middle */
-                const struct tone_sum *turn = &tables.turn[tone][tuning][half < 0 ? -half : half];
-                struct tone_sum block = of_tone(look->spectrum - i, tone);
-                block = half < 0 ? earlier(block, turn) : later(block, turn);
-                total.cosine += block.cosine;
-                total.sine += block.sine;
-            }
-            sum[group][tuning] = total;
-        }
-    }
     float best = -1;
+    sum_tunings(look, look->row, sum[0]);
+    sum_tunings(look, ROWS + look->column, sum[1]);
     for (int low = 0; low < TUNINGS; low++) {
         for (int high = 0; high < TUNINGS; high++) {
             float explained = fit_pair(SUSPICION_WINDOW, look->pair, sum[0][low], sum[1][high]).explained;

@@ -30,8 +30,8 @@ struct suspicion_gate {
     struct suspicion_turn inner, outer;        /* the two blocks in the middle; the first and the last */
     _Alignas(32) float slope[TONE_BANK_TONES]; /* what differences make of each tone's energy */
     float energy_min;
-    float share_min; /* times energy: least power of the strongest row and column at nominal frequency */
-    float steep_share_min; /* the same, weighted by slope, for the differences */
+    float share_min;  /* times energy: least power of the strongest row and column at nominal frequency */
+    float shares_min; /* least sum of that share and of the same, weighted by slope, of the differences */
 };
 
 /* The blocks of a feed; the first SUSPICION_PAST are of the feeds before. */
@@ -72,7 +72,7 @@ void suspicion_window(const struct suspicion_scratch *scratch, size_t k, const s
 
 /* What a network has learned: evidence = bias + sum of out * max(0, hidden bias + sum of weight * (feature - mean) * scale),
  * with mean and scale already in the weights. */
-#define SUSPICION_HIDDEN 24
+#define SUSPICION_HIDDEN 32
 struct suspicion_network {
     float weight[SUSPICION_FEATURES][SUSPICION_HIDDEN];
     float hidden_bias[SUSPICION_HIDDEN];
@@ -180,12 +180,14 @@ SUSPICION_INLINE bool suspicion_step(struct suspicion_scratch *s, size_t k, cons
     float energy = suspicion_sum4(&s->energy[k]);
     float difference = suspicion_sum4(&s->difference[k]);
     power = wave.cosine * wave.cosine + wave.sine * wave.sine;
-    unsigned is_pair = suspicion_strongest(&power) >= energy * gate->share_min;
+    float plain = suspicion_strongest(&power);
     memcpy(&slope, gate->slope, sizeof(slope));
     power *= slope;
-    unsigned is_steep = suspicion_strongest(&power) >= difference * gate->steep_share_min;
+    float steep = suspicion_strongest(&power);
+    /* plain / energy + steep / difference, without a division */
+    unsigned is_pair = plain * difference + steep * energy >= energy * difference * gate->shares_min;
     unsigned is_loud = energy >= gate->energy_min;
-    return is_loud & (is_pair | is_steep);
+    return is_loud & is_pair & (plain >= energy * gate->share_min);
 }
 
 SUSPICION_INLINE void suspicion_push_face(struct suspicion_scratch *scratch, const struct tone_block *blocks,

@@ -13,8 +13,8 @@ import sys
 import numpy as np
 
 FEATURES = 48
-HIDDEN = 24
-EPOCHS = 8
+HIDDEN = 32
+EPOCHS = 10
 BATCH = 2048
 STEP = 4e-3
 DECAY = 1e-5

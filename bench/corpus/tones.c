@@ -1,5 +1,6 @@
 #include "bench/corpus/bench.h"
 
+#include "dsp/dtmf.h"
 #include "testvectors/masked_run.h"
 
 #include <math.h>
@@ -127,6 +128,7 @@ static void add(struct masked_run_result *sum, const struct masked_run_result *p
     sum->extra += part->extra;
     sum->leaked_presses += part->leaked_presses;
     sum->leaked_samples += part->leaked_samples;
+    sum->named += part->named;
     if (part->leaked_samples_max > sum->leaked_samples_max)
         sum->leaked_samples_max = part->leaked_samples_max;
 }
@@ -184,18 +186,25 @@ static void print_cell(const struct cell *cell, const char *engine, const struct
     double p99 = latency_at(l, 0.99);
     double p999 = latency_at(l, 0.999);
     double most = latency_at(l, 1);
+    /* In per cent: what an attacker names, and between what chance stays 95 times of 100. */
+    double named = 100 * (double)r->named / (double)r->presses;
+    double chance = 100.0 / DTMF_KEYS;
+    double spread = 1.96 * sqrt(chance * (100 - chance) / (double)r->presses);
     if (is_json)
         printf(
             "{\"cell\":\"%s\",\"engine\":\"%s\",\"presses\":%zu,\"heard\":%zu,\"missed\":%zu,\"wrong\":%zu,"
             "\"extra\":%zu,\"latency_ms\":[%.2f,%.2f,%.2f,%.2f],\"leaked_presses\":%zu,\"leaked_samples\":%"
             "zu,"
-            "\"leaked_samples_max\":%zu}\n",
+            "\"leaked_samples_max\":%zu,\"named_percent\":%.3f,\"chance_percent\":[%.3f,%.3f]}\n",
             cell->name, engine, r->presses, r->heard, r->missed, r->wrong, r->extra, p50, p99, p999, most,
-            r->leaked_presses, r->leaked_samples, r->leaked_samples_max);
+            r->leaked_presses, r->leaked_samples, r->leaked_samples_max, named, chance - spread,
+            chance + spread);
     else
-        printf("%-42s %-8s %8zu %8zu %7zu %6zu %6zu  %6.2f %6.2f %6.2f %6.2f  %7zu %9zu %5zu\n", cell->name,
-               engine, r->presses, r->heard, r->missed, r->wrong, r->extra, p50, p99, p999, most,
-               r->leaked_presses, r->leaked_samples, r->leaked_samples_max);
+        printf("%-42s %-8s %8zu %8zu %7zu %6zu %6zu  %6.2f %6.2f %6.2f %6.2f  %7zu %9zu %5zu  %6.2f "
+               "(%.2f..%.2f)\n",
+               cell->name, engine, r->presses, r->heard, r->missed, r->wrong, r->extra, p50, p99, p999, most,
+               r->leaked_presses, r->leaked_samples, r->leaked_samples_max, named, chance - spread,
+               chance + spread);
     fflush(stdout);
 }
 
@@ -210,9 +219,9 @@ int bench_tones(const struct bench_options *options)
     if (!has_speech)
         fprintf(stderr, "tonegate-bench: no WAV below %s, speech is synthetic\n", options->speech);
     if (!options->is_json)
-        printf("%-42s %-8s %8s %8s %7s %6s %6s  %6s %6s %6s %6s  %7s %9s %5s\n", "cell", "engine", "presses",
-               "heard", "missed", "wrong", "extra", "p50", "p99", "p99.9", "max ms", "leaked", "samples",
-               "max");
+        printf("%-42s %-8s %8s %8s %7s %6s %6s  %6s %6s %6s %6s  %7s %9s %5s  %s\n", "cell", "engine",
+               "presses", "heard", "missed", "wrong", "extra", "p50", "p99", "p99.9", "max ms", "leaked",
+               "samples", "max", "named % (chance)");
     int code = 0;
     for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]) && code == 0; i++) {
         if (options->cell && !strstr(cells[i].name, options->cell))

@@ -51,6 +51,9 @@ static void no_leak(struct masked_run_options options)
     assert_int_equal(result.leaked_samples, 0);
     assert_int_equal(result.leaked_presses, 0);
     assert_int_equal(result.wrong + result.extra, 0);
+    /* Whoever listens to what was delivered names one key in 16, give or take four standard deviations. */
+    double chance = (double)result.presses / DTMF_KEYS;
+    assert_true(fabs((double)result.named - chance) < 4 * sqrt(chance));
     masked_run_free(&result);
 }
 
@@ -152,6 +155,7 @@ static void the_leak_check_catches_a_mask_that_is_off(void **state)
     options.mask.is_off = true;
     struct masked_run_result result = run(options);
     assert_int_equal(result.leaked_presses, 100);
+    assert_true(result.named > 90);
     assert_true(result.leaked_samples > 100 * 40 * 7);
     masked_run_free(&result);
 }
