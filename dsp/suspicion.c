@@ -141,18 +141,18 @@ bool suspicion_view(struct suspicion *s, const struct tone_block *block, struct 
 float suspicion_evidence(enum suspicion_haste haste, const struct suspicion_view *view)
 {
     const struct suspicion_network *network = &suspicion_networks[haste];
-    vec8 hidden[SUSPICION_HIDDEN / 8];
-    float out[SUSPICION_HIDDEN];
-    memcpy(hidden, network->hidden_bias, sizeof(hidden));
-    for (int i = 0; i < SUSPICION_FEATURES; i++) {
-        vec8 weight[SUSPICION_HIDDEN / 8];
-        memcpy(weight, network->weight[i], sizeof(weight));
-        for (int j = 0; j < SUSPICION_HIDDEN / 8; j++)
-            hidden[j] += view->feature[i] * weight[j];
+    float hidden[SUSPICION_HIDDEN];
+    for (int j = 0; j < SUSPICION_HIDDEN; j += 8) {
+        vec8 sum, weight;
+        memcpy(&sum, &network->hidden_bias[j], sizeof(sum));
+        for (int i = 0; i < SUSPICION_FEATURES; i++) {
+            memcpy(&weight, &network->weight[i][j], sizeof(weight));
+            sum += view->feature[i] * weight;
+        }
+        memcpy(&hidden[j], &sum, sizeof(sum));
     }
-    memcpy(out, hidden, sizeof(out));
     float evidence = network->bias;
     for (int j = 0; j < SUSPICION_HIDDEN; j++)
-        evidence += network->out[j] * (out[j] > 0 ? out[j] : 0);
+        evidence += network->out[j] * (hidden[j] > 0 ? hidden[j] : 0);
     return evidence;
 }
