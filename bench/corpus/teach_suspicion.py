@@ -42,11 +42,11 @@ class Lessons:
 
 
 def weights(lessons, least_distance, span, loud_weight):
-    """The looks that decide count four times, keys as much as all that is none."""
+    """The looks up to the last that can save a sample count four times, keys as much as all that is none."""
     key = lessons.is_key & lessons.is_seen & (lessons.distance >= least_distance)
     weight = np.where(lessons.is_key, 0, 1).astype(np.float32)
     weight[key] = 1
-    weight[key & lessons.last_chance(span)] = 4
+    weight[key & lessons.last_chance((least_distance, span[1]))] = 4
     weight[key & (lessons.scene == LOUD_SPEECH)] *= loud_weight
     weight[key & (lessons.scene == SPEECH)] *= 1.5
     weight[key] *= weight[~lessons.is_key].sum() / weight[key].sum()
@@ -77,8 +77,8 @@ def learn(x, y, weight, seed=1):
             for i, slope in enumerate(slopes):
                 mean[i] = 0.9 * mean[i] + 0.1 * slope
                 square[i] = 0.999 * square[i] + 0.001 * slope ** 2
-                move = (mean[i] / (1 - 0.9 ** turn)) / (np.sqrt(square[i] / (1 - 0.999 ** turn)) + 1e-8)
-                net[i] = net[i] - (step * move).astype(np.float32) - step * DECAY * net[i]
+                move = step * (mean[i] / (1 - 0.9 ** turn)) / (np.sqrt(square[i] / (1 - 0.999 ** turn)) + 1e-8)
+                net[i] = net[i] - move.astype(np.float32) - step * DECAY * net[i]
     return net
 
 
