@@ -86,6 +86,31 @@ static void low_level(struct masked_run_options *o)
     o->level_max_dbm0 = -25;
     o->twist_min_db = -4;
 }
+static void loud_voice(struct masked_run_options *o)
+{
+    frames_of_1_ms(o);
+    o->speech_db = -10;
+}
+static void louder_voice(struct masked_run_options *o)
+{
+    frames_of_1_ms(o);
+    o->speech_db = -5;
+}
+static void voice_as_loud(struct masked_run_options *o)
+{
+    frames_of_1_ms(o);
+    o->speech_db = 0;
+}
+static void loud_voice_near(struct masked_run_options *o)
+{
+    look_ahead_10(o);
+    o->speech_db = -10;
+}
+static void snr_10_near(struct masked_run_options *o)
+{
+    look_ahead_10(o);
+    o->snr_min_db = 10;
+}
 static void lossy(struct masked_run_options *o)
 {
     o->tone_min_ms = 60;
@@ -111,10 +136,15 @@ static const struct cell cells[] = {
     {"look-ahead 20, over speech", frames_of_1_ms, true},
     {"look-ahead 20, wide, over speech", wide, true},
     {"look-ahead 20, SNR 10, over speech", snr_10, true},
+    {"look-ahead 20, speech at -10 dB", loud_voice, true},
+    {"look-ahead 20, speech at -5 dB", louder_voice, true},
+    {"look-ahead 20, speech at 0 dB", voice_as_loud, true},
     {"look-ahead 10, 1 ms frames", look_ahead_10, false},
     {"look-ahead 10, over speech", look_ahead_10, true},
     {"look-ahead 10, keying, over speech", look_ahead_10_keying, true},
     {"look-ahead 10, 20 ms packets, over speech", look_ahead_10_packets, true},
+    {"look-ahead 10, SNR 10, over speech", snr_10_near, true},
+    {"look-ahead 10, speech at -10 dB", loud_voice_near, true},
     {"5 % of packets lost, 60..160 ms", lossy, true},
     {"mask off (must leak)", is_off, false},
 };
