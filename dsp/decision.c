@@ -23,7 +23,7 @@
 #define TRACK_PRESENT      0.45f /* of the reported amplitude */
 #define BREAK_MAX          120   /* samples: a longer break ends the key */
 #define CANDIDATE_HOLD     96    /* samples without suspicion that end a candidate */
-#define CANDIDATE_MIN      72    /* samples of suspicion before the first look */
+#define CANDIDATE_MIN      16    /* samples of suspicion before the first look */
 
 /* What is known of a fitted pair. Tone 0 is the low one. */
 struct model {

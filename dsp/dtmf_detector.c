@@ -107,12 +107,9 @@ static size_t correlate(const struct dtmf_detector *detector, size_t count,
     return block_count;
 }
 
-static void suspect(struct dtmf_detector *detector, const struct suspicion_hit *hit, uint64_t at,
-                    struct dtmf_heard *heard)
+static void suspect(struct dtmf_detector *detector, uint64_t at, struct dtmf_heard *heard)
 {
-    heard->suspicions[heard->suspicion_count].at_sample = at;
-    heard->suspicions[heard->suspicion_count].window_blocks = hit->window_blocks;
-    heard->suspicion_count++;
+    heard->suspicions[heard->suspicion_count++] = at;
     decision_suspect(&detector->decision, at);
 }
 
@@ -144,8 +141,10 @@ static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_hea
     if (hit_count || decision_may_wake(&detector->decision, detector->fed)) {
         uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK + DECISION_TICK;
         for (; at <= end; at += DECISION_TICK) {
-            if (hit < hit_count && first_end + hits[hit].block * (uint64_t)TONE_BANK_BLOCK == at)
-                suspect(detector, &hits[hit++], at, heard);
+            if (hit < hit_count && first_end + hits[hit].block * (uint64_t)TONE_BANK_BLOCK == at) {
+                suspect(detector, at, heard);
+                hit++;
+            }
             if (decision_is_awake(&detector->decision, at))
                 decision_tick(&detector->decision, detector->history, DTMF_HISTORY, at, detector->gap_until,
                               heard->edges, &heard->edge_count);

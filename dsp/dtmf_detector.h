@@ -29,10 +29,7 @@ void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_sampl
 struct dtmf_heard {
     struct dtmf_edge edges[DTMF_EDGE_MAX];
     size_t edge_count;
-    struct {
-        uint64_t at_sample; /* samples fed when it was raised */
-        uint8_t window_blocks;
-    } suspicions[DTMF_SUSPICION_MAX];
+    uint64_t suspicions[DTMF_SUSPICION_MAX]; /* samples fed when each was raised */
     size_t suspicion_count;
 };
 

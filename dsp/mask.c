@@ -10,8 +10,7 @@
 
 #define LOOKAHEAD_MAX 800
 #define FADE          12  /* samples: 1.5 ms */
-#define BACK_MIN      64  /* a tone may have begun this long before the window that raised the suspicion */
-#define BACK_ALL      320 /* up to here, what is still in the delay line is masked too */
+#define BACK_ALL      320 /* a suspicion masks what is still in the delay line, up to here */
 #define HOLD_SUSPECT  96  /* masked after the last suspicion: 12 ms */
 #define GAP_BESIDE    112 /* masked on both sides of a gap: a piece of a key that is too short to suspect */
 #define HOLD_MAX      8000
@@ -127,9 +126,8 @@ static void span_drop_first(struct mask *mask)
 static void suspicions_apply(struct mask *mask, const struct dtmf_heard *heard)
 {
     for (size_t i = 0; i < heard->suspicion_count; i++) {
-        int64_t at = (int64_t)heard->suspicions[i].at_sample;
-        int64_t back = heard->suspicions[i].window_blocks * TONE_BANK_BLOCK + BACK_MIN;
-        span_add(mask, at - (back > BACK_ALL ? back : BACK_ALL), at + HOLD_SUSPECT);
+        int64_t at = (int64_t)heard->suspicions[i];
+        span_add(mask, at - BACK_ALL, at + HOLD_SUSPECT);
         mask->counts.suspicions++;
         if (mask->suspicion_h)
             mask->suspicion_h(mask->suspicion_owner, (uint64_t)at);

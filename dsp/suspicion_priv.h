@@ -1,6 +1,6 @@
-/* The part of suspicion that runs for every block of every channel: joining blocks to windows and sorting out those in
- * which nothing like a pair can be heard. Written once, in the compiler's vectors, and compiled for each level of
- * processor; no multiplication is fused with an addition, so every face gives the same bits. */
+/* The part of suspicion that runs for every block of every channel, and what it shares with the close look. The gate is
+ * written once, in the compiler's vectors, and compiled for each level of processor; no multiplication is fused with an
+ * addition, so every face gives the same bits. */
 #ifndef TONEGATE_DSP_SUSPICION_PRIV_H
 #define TONEGATE_DSP_SUSPICION_PRIV_H
 
@@ -13,7 +13,7 @@ typedef int32_t ivec8 __attribute__((vector_size(32)));
 
 #define SUSPICION_INLINE static inline __attribute__((always_inline))
 
-/* cos and sin of half the distance between the middles of two halves that are joined. */
+/* cos and sin of half the distance between the middles of two blocks that are joined. */
 struct suspicion_turn {
     _Alignas(32) float cosine[TONE_BANK_TONES];
     _Alignas(32) float sine[TONE_BANK_TONES];
@@ -25,32 +25,26 @@ struct suspicion_wave {
     vec8 sine;
 };
 
-/* For one window: how its halves turn (detuned down, nominal, up), and what it takes to be asked. */
+/* How the four blocks of the window turn when they are joined, and what it takes to be asked. */
 struct suspicion_gate {
-    struct suspicion_turn turn[3];
+    struct suspicion_turn inner, outer;        /* the two blocks in the middle; the first and the last */
     _Alignas(32) float slope[TONE_BANK_TONES]; /* what differences make of each tone's energy */
     float energy_min;
-    float
-        share; /* times energy and the least share: least power of the strongest row and column at nominal frequency */
+    float share_min;  /* times energy: least power of the strongest row and column at nominal frequency */
+    float shares_min; /* least sum of that share and of the same, weighted by slope, of the differences */
 };
 
-/* Windows of one length at every block of a feed; the first SUSPICION_PAST are of the feed before. */
-struct suspicion_run {
-    struct suspicion_spectrum spectrum[SUSPICION_PAST + SUSPICION_FEED_MAX];
-    float energy[SUSPICION_PAST + SUSPICION_FEED_MAX];
-    float difference[SUSPICION_PAST + SUSPICION_FEED_MAX];
-};
-
+/* The blocks of a feed; the first SUSPICION_PAST are of the feeds before. */
+#define SUSPICION_RUN (SUSPICION_PAST + SUSPICION_FEED_MAX)
 struct suspicion_scratch {
-    struct suspicion_run one, two, three, four;
-    uint16_t asked[SUSPICION_FEED_MAX]; /* bit w: window w must be asked closely; bit 8 + w: by differences */
+    struct suspicion_spectrum spectrum[SUSPICION_RUN];
+    float energy[SUSPICION_RUN];
+    float difference[SUSPICION_RUN];
+    uint8_t is_asked[SUSPICION_FEED_MAX];
 };
 
-/* factor: for each window gate.share * least share, or SUSPICION_NEVER; then the same for differences. */
-#define SUSPICION_NEVER 1e30f
 typedef void suspicion_push(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
-                            const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                            const float factor[2 * SUSPICION_WINDOWS]);
+                            const struct suspicion_gate *gate);
 
 struct suspicion_face {
     const char *name;
@@ -63,6 +57,31 @@ const struct suspicion_face *suspicion_faces(size_t *count);
 suspicion_push suspicion_push_avx2;
 suspicion_push suspicion_push_avx512;
 #endif
+
+/* The close look at the window that ends with block k of the scratch: false where no pair of a key's twist can be fitted,
+ * or the best explains too little. */
+bool suspicion_look(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+                    struct suspicion_view *view);
+
+/* Makes the close look's tables; once, before any look. */
+void suspicion_look_tables_make(void);
+
+/* The gate's window, from its four blocks about their own middles to one about the common middle. */
+void suspicion_window(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+                      struct suspicion_spectrum *window);
+
+/* What a network has learned: evidence = bias + sum of out * max(0, hidden bias + sum of weight * (feature - mean) * scale),
+ * with mean and scale already in the weights. */
+#define SUSPICION_HIDDEN 32
+struct suspicion_network {
+    float weight[SUSPICION_FEATURES][SUSPICION_HIDDEN];
+    float hidden_bias[SUSPICION_HIDDEN];
+    float out[SUSPICION_HIDDEN];
+    float bias;
+    float evidence_min;        /* at least this much is a suspicion */
+    float evidence_min_strict; /* while a field is being keyed */
+};
+extern const struct suspicion_network suspicion_networks[SUSPICION_HASTES];
 
 /* memcpy: the structs may lie in memory of any alignment, and the compiler knows what it means. */
 SUSPICION_INLINE void suspicion_load(struct suspicion_wave *out, const struct suspicion_spectrum *spectrum)
@@ -77,7 +96,7 @@ SUSPICION_INLINE void suspicion_keep(struct suspicion_spectrum *spectrum, const 
     memcpy(spectrum->wave + TONE_BANK_TONES, &wave->sine, sizeof(wave->sine));
 }
 
-/* The window about its own middle, from its halves about theirs: the early one is turned back, the late one on. */
+/* Two stretches about the middle between them: the early one is turned back, the late one on. */
 SUSPICION_INLINE void suspicion_join(struct suspicion_wave *out, const struct suspicion_spectrum *early,
                                      const struct suspicion_spectrum *late, const struct suspicion_turn *turn)
 {
@@ -91,9 +110,14 @@ SUSPICION_INLINE void suspicion_join(struct suspicion_wave *out, const struct su
     out->sine = (b.sine + a.sine) * cosine + (b.cosine - a.cosine) * sine;
 }
 
-SUSPICION_INLINE void suspicion_power(vec8 *out, const struct suspicion_wave *wave)
+SUSPICION_INLINE void suspicion_join4(struct suspicion_wave *out, const struct suspicion_spectrum *newest,
+                                      const struct suspicion_gate *gate)
 {
-    *out = wave->cosine * wave->cosine + wave->sine * wave->sine;
+    struct suspicion_wave inner;
+    suspicion_join(&inner, newest - 2, newest - 1, &gate->inner);
+    suspicion_join(out, newest - 3, newest, &gate->outer);
+    out->cosine += inner.cosine;
+    out->sine += inner.sine;
 }
 
 #ifdef __AVX__
@@ -130,88 +154,47 @@ SUSPICION_INLINE float suspicion_strongest(const vec8 *power)
 }
 #endif
 
-SUSPICION_INLINE unsigned suspicion_is_asked(const struct suspicion_wave *wave, float energy,
-                                             const struct suspicion_gate *gate, float factor)
+SUSPICION_INLINE float suspicion_sum4(const float *newest)
 {
-    if (factor >= SUSPICION_NEVER)
-        return 0;
-    vec8 power;
-    suspicion_power(&power, wave);
-    unsigned is_loud = energy >= gate->energy_min;
-    unsigned is_pair = suspicion_strongest(&power) >= energy * factor;
-    return is_loud & is_pair;
+    return (newest[-3] + newest[-2]) + (newest[-1] + newest[0]);
 }
 
-/* The window of 12 ms: bit 0 asked by energy, bit 8 by differences. */
-SUSPICION_INLINE unsigned suspicion_is_asked_twice(const struct suspicion_wave *wave, float energy,
-                                                   float difference, const struct suspicion_gate *gate,
-                                                   const float *factor)
-{
-    vec8 power, slope;
-    suspicion_power(&power, wave);
-    memcpy(&slope, gate->slope, sizeof(slope));
-    unsigned is_loud = energy >= gate->energy_min;
-    unsigned is_pair = suspicion_strongest(&power) >= energy * factor[0];
-    power *= slope;
-    unsigned is_steep = suspicion_strongest(&power) >= difference * factor[SUSPICION_WINDOWS];
-    return is_loud * (is_pair | is_steep << 8);
-}
-
-/* All windows that end at block k, counted from the oldest remembered one. */
-SUSPICION_INLINE unsigned suspicion_step(struct suspicion_scratch *s, size_t k,
-                                         const struct tone_block *block,
-                                         const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                                         const float factor[2 * SUSPICION_WINDOWS])
+/* Keeps block k, counted from the oldest remembered one; says whether the window that ends with it must be asked. */
+SUSPICION_INLINE bool suspicion_step(struct suspicion_scratch *s, size_t k, const struct tone_block *block,
+                                     const struct suspicion_gate *gate)
 {
     ivec8 cosine, sine;
-    struct suspicion_wave wave, middle;
+    struct suspicion_wave wave;
+    vec8 power, slope;
     memcpy(&cosine, block->cosine, sizeof(cosine));
     memcpy(&sine, block->sine, sizeof(sine));
     wave.cosine = __builtin_convertvector(cosine, vec8) * (1.0f / TONE_BANK_SCALE);
     wave.sine = __builtin_convertvector(sine, vec8) * (1.0f / TONE_BANK_SCALE);
-    suspicion_keep(&s->one.spectrum[k], &wave);
-    s->one.energy[k] = (float)(int32_t)(block->energy >> 1) * (2 * TONE_BANK_ENERGY_UNIT);
+    suspicion_keep(&s->spectrum[k], &wave);
+    s->energy[k] = (float)(int32_t)(block->energy >> 1) * (2 * TONE_BANK_ENERGY_UNIT);
     /* 15 steps stand for 16. */
-    s->one.difference[k] = (float)(int32_t)(block->difference >> 1) *
-                           (2 * TONE_BANK_ENERGY_UNIT * TONE_BANK_BLOCK / (TONE_BANK_BLOCK - 1));
+    s->difference[k] = (float)(int32_t)(block->difference >> 1) *
+                       (2 * TONE_BANK_ENERGY_UNIT * TONE_BANK_BLOCK / (TONE_BANK_BLOCK - 1));
 
-    suspicion_join(&wave, &s->one.spectrum[k - 1], &s->one.spectrum[k], &gates[0].turn[1]);
-    suspicion_keep(&s->two.spectrum[k], &wave);
-    s->two.energy[k] = s->one.energy[k - 1] + s->one.energy[k];
-    s->two.difference[k] = s->one.difference[k - 1] + s->one.difference[k];
-    unsigned asked = suspicion_is_asked(&wave, s->two.energy[k], &gates[0], factor[0]);
-
-    suspicion_join(&wave, &s->one.spectrum[k - 2], &s->one.spectrum[k], &gates[1].turn[1]);
-    suspicion_load(&middle, &s->one.spectrum[k - 1]);
-    wave.cosine += middle.cosine;
-    wave.sine += middle.sine;
-    suspicion_keep(&s->three.spectrum[k], &wave);
-    s->three.energy[k] = s->one.energy[k - 2] + s->two.energy[k];
-    s->three.difference[k] = s->one.difference[k - 2] + s->two.difference[k];
-    asked |= suspicion_is_asked(&wave, s->three.energy[k], &gates[1], factor[1]) << 1;
-
-    suspicion_join(&wave, &s->two.spectrum[k - 2], &s->two.spectrum[k], &gates[2].turn[1]);
-    suspicion_keep(&s->four.spectrum[k], &wave);
-    s->four.energy[k] = s->two.energy[k - 2] + s->two.energy[k];
-    s->four.difference[k] = s->two.difference[k - 2] + s->two.difference[k];
-    asked |= suspicion_is_asked(&wave, s->four.energy[k], &gates[2], factor[2]) << 2;
-
-    suspicion_join(&wave, &s->three.spectrum[k - 3], &s->three.spectrum[k], &gates[3].turn[1]);
-    float energy = s->three.energy[k - 3] + s->three.energy[k];
-    float difference = s->three.difference[k - 3] + s->three.difference[k];
-    asked |= suspicion_is_asked_twice(&wave, energy, difference, &gates[3], &factor[3]) << 3;
-
-    suspicion_join(&wave, &s->four.spectrum[k - 4], &s->four.spectrum[k], &gates[4].turn[1]);
-    energy = s->four.energy[k - 4] + s->four.energy[k];
-    return asked | suspicion_is_asked(&wave, energy, &gates[4], factor[4]) << 4;
+    suspicion_join4(&wave, &s->spectrum[k], gate);
+    float energy = suspicion_sum4(&s->energy[k]);
+    float difference = suspicion_sum4(&s->difference[k]);
+    power = wave.cosine * wave.cosine + wave.sine * wave.sine;
+    float plain = suspicion_strongest(&power);
+    memcpy(&slope, gate->slope, sizeof(slope));
+    power *= slope;
+    float steep = suspicion_strongest(&power);
+    /* plain / energy + steep / difference, without a division */
+    unsigned is_pair = plain * difference + steep * energy >= energy * difference * gate->shares_min;
+    unsigned is_loud = energy >= gate->energy_min;
+    return is_loud & is_pair & (plain >= energy * gate->share_min);
 }
 
 SUSPICION_INLINE void suspicion_push_face(struct suspicion_scratch *scratch, const struct tone_block *blocks,
-                                          size_t count, const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                                          const float factor[2 * SUSPICION_WINDOWS])
+                                          size_t count, const struct suspicion_gate *gate)
 {
     for (size_t i = 0; i < count; i++)
-        scratch->asked[i] = (uint16_t)suspicion_step(scratch, SUSPICION_PAST + i, &blocks[i], gates, factor);
+        scratch->is_asked[i] = suspicion_step(scratch, SUSPICION_PAST + i, &blocks[i], gate);
 }
 
 #endif

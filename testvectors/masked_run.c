@@ -206,6 +206,7 @@ static void stage_judge(const struct stage *stage, const struct masked_run_optio
         struct tone_leak leak;
         tone_leak_measure(stage->sent + place->from, stage->delivered + place->from,
                           stage->tone + place->from, place->length, &leak);
+        result->named += tone_leak_name(stage->delivered + place->from, place->length) == place->key;
         result->heard += place->is_right;
         result->missed += place->reports == 0;
         result->leaked_presses += leak.same_samples > 0 || leak.survived_share > SURVIVED_MAX;

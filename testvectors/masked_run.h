@@ -44,6 +44,7 @@ struct masked_run_result {
     size_t leaked_samples;
     size_t leaked_samples_max;
     float survived_max;
+    size_t named;      /* an attacker names the key right from what was delivered: 1 in 16 is chance */
     float *latency_ms; /* of those heard; presses entries, sorted */
     size_t latency_count;
     double seconds;

@@ -27,5 +27,6 @@ int bench_speed(const struct bench_options *options);
 int bench_corpus(const struct bench_options *options);
 int bench_noise(const struct bench_options *options);
 int bench_watch(const struct bench_options *options);
+int bench_lessons(const struct bench_options *options); /* what suspicion's network learns from, to a file */
 
 #endif

@@ -26,6 +26,8 @@ static const char usage[] =
     "recordings\n"
     "tonegate-bench noise  [--seed N] [--speech DIR] [--cell NAME] [--json]\n"
     "    how far the noise in place of the caller is from the background it stands for\n"
+    "tonegate-bench lessons [--presses N] [--seed N] FILE DIR...\n"
+    "    writes what teach_suspicion.py learns from; of the folder of --speech only every other recording\n"
     "Exit 0: done. 2: a file or the command line is wrong; other files were judged. 130: stopped.\n";
 
 static bool take_count(const char *text, uint64_t most, uint64_t *out)
@@ -93,11 +95,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(const struct bench_options *options);
-    } commands[] = {{"tones", bench_tones},
-                    {"speed", bench_speed},
-                    {"corpus", bench_corpus},
-                    {"watch", bench_watch},
-                    {"noise", bench_noise}};
+    } commands[] = {{"tones", bench_tones}, {"speed", bench_speed}, {"corpus", bench_corpus},
+                    {"watch", bench_watch}, {"noise", bench_noise}, {"lessons", bench_lessons}};
     struct bench_options options = {.seed = 1, .presses = 2000, .speech = SPEECH_PROMPTS, .channel = 1};
     int letter;
     while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {

@@ -33,6 +33,7 @@ static void add(struct tone_outcome *sum, struct latencies *latencies, const str
     sum->extra += part->extra;
     sum->leaked_presses += part->leaked_presses;
     sum->leaked_samples += part->leaked_samples;
+    sum->named += part->named;
     if (part->leaked_samples_max > sum->leaked_samples_max)
         sum->leaked_samples_max = part->leaked_samples_max;
     for (size_t i = 0; i < part->latency_count; i++) {

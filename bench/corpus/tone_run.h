@@ -16,6 +16,7 @@ struct tone_outcome {
     size_t leaked_presses;
     size_t leaked_samples;
     size_t leaked_samples_max;
+    size_t named;                                   /* that an attacker names from what was delivered */
     double p50_ms, p90_ms, p99_ms, p999_ms, max_ms; /* onset to report, of those heard; to 1/8 ms */
 };
 

@@ -4,7 +4,9 @@
 #include "bench/corpus/tone_run.h"
 #include "bench/corpus/tones_page.h"
 #include "bench/page/page.h"
+#include "dsp/dtmf.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +89,31 @@ static void low_level(struct masked_run_options *o)
     o->level_max_dbm0 = -25;
     o->twist_min_db = -4;
 }
+static void loud_voice(struct masked_run_options *o)
+{
+    frames_of_1_ms(o);
+    o->speech_db = -10;
+}
+static void louder_voice(struct masked_run_options *o)
+{
+    frames_of_1_ms(o);
+    o->speech_db = -5;
+}
+static void voice_as_loud(struct masked_run_options *o)
+{
+    frames_of_1_ms(o);
+    o->speech_db = 0;
+}
+static void loud_voice_near(struct masked_run_options *o)
+{
+    look_ahead_10(o);
+    o->speech_db = -10;
+}
+static void snr_10_near(struct masked_run_options *o)
+{
+    look_ahead_10(o);
+    o->snr_min_db = 10;
+}
 static void lossy(struct masked_run_options *o)
 {
     o->tone_min_ms = 60;
@@ -112,10 +139,15 @@ static const struct cell cells[] = {
     {"look-ahead 20, over speech", frames_of_1_ms, true},
     {"look-ahead 20, wide, over speech", wide, true},
     {"look-ahead 20, SNR 10, over speech", snr_10, true},
+    {"look-ahead 20, speech at -10 dB", loud_voice, true},
+    {"look-ahead 20, speech at -5 dB", louder_voice, true},
+    {"look-ahead 20, speech at 0 dB", voice_as_loud, true},
     {"look-ahead 10, 1 ms frames", look_ahead_10, false},
     {"look-ahead 10, over speech", look_ahead_10, true},
     {"look-ahead 10, keying, over speech", look_ahead_10_keying, true},
     {"look-ahead 10, 20 ms packets, over speech", look_ahead_10_packets, true},
+    {"look-ahead 10, SNR 10, over speech", snr_10_near, true},
+    {"look-ahead 10, speech at -10 dB", loud_voice_near, true},
     {"5 % of packets lost, 60..160 ms", lossy, true},
     {"mask off (must leak)", is_off, false},
 };
@@ -130,20 +162,25 @@ static bool is_wanted(const struct bench_options *options, const char *name)
 static void print_cell(const struct tones_cell *cell, bool is_json)
 {
     const struct tone_outcome *r = &cell->outcome;
+    /* In per cent: what an attacker names, and between what chance stays 95 times of 100. */
+    double named = 100 * (double)r->named / (double)r->presses;
+    double chance = 100.0 / DTMF_KEYS;
+    double spread = 1.96 * sqrt(chance * (100 - chance) / (double)r->presses);
     if (is_json)
         printf(
             "{\"cell\":\"%s\",\"engine\":\"%s\",\"presses\":%zu,\"heard\":%zu,\"missed\":%zu,\"wrong\":%zu,"
             "\"extra\":%zu,\"latency_ms\":[%.2f,%.2f,%.2f,%.2f],\"leaked_presses\":%zu,\"leaked_samples\":%"
             "zu,"
-            "\"leaked_samples_max\":%zu}\n",
+            "\"leaked_samples_max\":%zu,\"named_percent\":%.3f,\"chance_percent\":[%.3f,%.3f]}\n",
             cell->name, tone_engine_names[cell->engine], r->presses, r->heard, r->missed, r->wrong, r->extra,
             r->p50_ms, r->p99_ms, r->p999_ms, r->max_ms, r->leaked_presses, r->leaked_samples,
-            r->leaked_samples_max);
+            r->leaked_samples_max, named, chance - spread, chance + spread);
     else
-        printf("%-42s %-8s %8zu %8zu %7zu %6zu %6zu  %6.2f %6.2f %6.2f %6.2f  %7zu %9zu %5zu\n", cell->name,
-               tone_engine_names[cell->engine], r->presses, r->heard, r->missed, r->wrong, r->extra,
-               r->p50_ms, r->p99_ms, r->p999_ms, r->max_ms, r->leaked_presses, r->leaked_samples,
-               r->leaked_samples_max);
+        printf("%-42s %-8s %8zu %8zu %7zu %6zu %6zu  %6.2f %6.2f %6.2f %6.2f  %7zu %9zu %5zu  %6.2f "
+               "(%.2f..%.2f)\n",
+               cell->name, tone_engine_names[cell->engine], r->presses, r->heard, r->missed, r->wrong,
+               r->extra, r->p50_ms, r->p99_ms, r->p999_ms, r->max_ms, r->leaked_presses, r->leaked_samples,
+               r->leaked_samples_max, named, chance - spread, chance + spread);
     fflush(stdout);
 }
 
@@ -151,9 +188,9 @@ static enum err run_cells(const struct bench_options *options, const struct spee
                           struct tones_cell *out, size_t *count)
 {
     if (!options->is_json)
-        printf("%-42s %-8s %8s %8s %7s %6s %6s  %6s %6s %6s %6s  %7s %9s %5s\n", "cell", "engine", "presses",
-               "heard", "missed", "wrong", "extra", "p50", "p99", "p99.9", "max ms", "leaked", "samples",
-               "max");
+        printf("%-42s %-8s %8s %8s %7s %6s %6s  %6s %6s %6s %6s  %7s %9s %5s  %s\n", "cell", "engine",
+               "presses", "heard", "missed", "wrong", "extra", "p50", "p99", "p99.9", "max ms", "leaked",
+               "samples", "max", "named % (chance)");
     for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
         /* What leaks does not depend on who decides. */
         int engines = strncmp(cells[i].name, "look", 4) == 0 ? 1 : TONE_ENGINES;

@@ -1,8 +1,7 @@
 #include "dsp/suspicion_priv.h"
 
 void suspicion_push_avx2(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
-                         const struct suspicion_gate gates[SUSPICION_WINDOWS],
-                         const float factor[2 * SUSPICION_WINDOWS])
+                         const struct suspicion_gate *gate)
 {
-    suspicion_push_face(scratch, blocks, count, gates, factor);
+    suspicion_push_face(scratch, blocks, count, gate);
 }
