@@ -112,7 +112,8 @@ enum connector_again {
     CONNECTOR_AGAIN, /* not carried out now; the same request may be sent again, else the verdict stands */
     CONNECTOR_NEXT, /* the step goes on: build() is called for the next round, verdict's carry, or where that is
                      * empty its token, is its carry */
-    CONNECTOR_LOGIN, /* the access token was refused: get another, once, else the verdict stands */
+    CONNECTOR_LOGIN, /* the access token was refused: get another, once, else the verdict stands. Without a login
+                        it is the key that was refused, as by a 401: another one may be tried */
 };
 
 /* What a login brought. */

@@ -319,8 +319,12 @@ static void answered(void *owner, const struct http_answer *answer)
     judge(step, answer, &verdict);
     if (verdict.outcome != GATEWAY_UNAVAILABLE)
         forget_card(step);
-    bool is_refused =
-        answer->result == HTTP_ANSWERED && answer->status == 401 && verdict.again != CONNECTOR_LOGIN;
+    bool has_login = step->gateway->settings.connector->build_login != NULL;
+    bool is_refused = answer->result == HTTP_ANSWERED && answer->status == 401;
+    if (verdict.again == CONNECTOR_LOGIN) {
+        is_refused = !has_login;
+        verdict.again = has_login ? CONNECTOR_LOGIN : CONNECTOR_FINAL;
+    }
     if (!is_refused || !step_roll_key(step, &verdict))
         step_go_on(step, &verdict);
     wipe(&verdict, sizeof(verdict));

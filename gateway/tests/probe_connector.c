@@ -44,6 +44,9 @@ static void probe_read(const struct connector_account *account, const struct con
     if (answer->status >= 500) {
         connector_verdict_set(verdict, GATEWAY_NO_ANSWER, ORDER_NONE, REASON_UNAVAILABLE);
         verdict->again = CONNECTOR_AGAIN;
+    } else if (answer->status == 200 && reply_is(root, "error", "unauthorised")) {
+        connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
+        verdict->again = CONNECTOR_LOGIN;
     } else if (answer->status != 200) {
         connector_verdict_set(verdict, GATEWAY_FAILED, ORDER_NONE, REASON_CONFIGURATION);
     } else {

@@ -70,7 +70,8 @@ static json_int_t count_of(const char *what)
 
 #define GOOD_STATE                                                                                           \
     "{\"accepted\":[\"key-one\"],\"stored\":\"key-one\",\"vault_token\":\"hvs.token\","                      \
-    "\"vault_namespace\":\"payments\",\"vault_status\":0,\"silent\":false,\"temporary_valid_s\":3600,"       \
+    "\"vault_namespace\":\"payments\",\"vault_status\":0,\"silent\":false,\"soft\":false,\"temporary_valid_" \
+    "s\":3600,"                                                                                              \
     "\"temporary_secret\":\"temporary/Secret+2\"}"
 
 /* --- one reading --- */
@@ -333,6 +334,15 @@ static void a_key_that_was_revoked_is_read_anew_and_the_step_goes_on(void **stat
         assert_int_equal(confirm(), GATEWAY_DONE);
         close_rig();
     }
+    control(GOOD_STATE); /* refused with a 200, as GraphQL does */
+    control("{\"soft\":true}");
+    open_rig(VAULT, text("key-one"), 0);
+    assert_int_equal(confirm(), GATEWAY_DONE);
+    control("{\"accepted\":[\"key-two\"],\"stored\":\"key-two\"}");
+    assert_int_equal(confirm(), GATEWAY_DONE);
+    control("{\"accepted\":[]}");
+    assert_int_equal(confirm(), GATEWAY_FAILED);
+    close_rig();
 }
 
 static void a_wrong_key_in_the_store_does_not_stop_payments(void **state)

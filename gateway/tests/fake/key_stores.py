@@ -29,6 +29,7 @@ STATE = {
     "temporary_secret": "temporary/Secret+2",
     "temporary_token": "FwoGZXIvYXdzEXAMPLE==",
     "temporary_valid_s": 3600,
+    "soft": False,                 # the payment gateway refuses a key with 200 and an error in the body
     "silent": False,               # take questions, answer none
 }
 COUNTS = {"probe_200": 0, "probe_401": 0, "vault": 0, "aws": 0, "container": 0, "session": 0, "role": 0, "instance": 0}
@@ -110,7 +111,8 @@ class Handler(BaseHTTPRequestHandler):
         key = self.headers.get("Authorization", "").removeprefix("Bearer ")
         good = key in STATE["accepted"]
         count("probe_200" if good else "probe_401")
-        self.answer(200 if good else 401, {"id": "pm_probe"} if good else {"error": {"type": "unauthorised"}})
+        status = 200 if good or STATE["soft"] else 401
+        self.answer(status, {"id": "pm_probe"} if good else {"error": "unauthorised"})
 
     def login(self, body):
         good = body.decode().removeprefix("key=") in STATE["accepted"]
