@@ -52,7 +52,7 @@ static void push_c(struct suspicion_scratch *scratch, const struct tone_block *b
 
 static const struct suspicion_face faces[] = {
     {"c", 0, push_c},
-#ifdef TONE_BANK_HAS_X86
+#ifdef DSP_HAS_X86
     {"avx2", DSP_CPU_AVX2, suspicion_push_avx2},
     {"avx512", DSP_CPU_AVX512, suspicion_push_avx512},
 #endif
@@ -127,6 +127,31 @@ size_t suspicion_feed(struct suspicion *s, const struct tone_block *blocks, size
 void suspicion_deafen(struct suspicion *s, size_t block_count)
 {
     s->deaf_until_block = s->block_count + block_count;
+}
+
+void suspicion_skip(struct suspicion *s, size_t count)
+{
+    s->block_count += count;
+    s->has_skipped |= count > 0;
+}
+
+bool suspicion_must_recall(const struct suspicion *s)
+{
+    return s->has_skipped;
+}
+
+void suspicion_recall(struct suspicion *s, const struct tone_block blocks[SUSPICION_PAST])
+{
+    struct suspicion_scratch scratch;
+    push(s, &scratch, blocks, SUSPICION_PAST);
+    s->block_count -= SUSPICION_PAST;
+    s->has_skipped = false;
+}
+
+void suspicion_demand(struct suspicion_demand *demand)
+{
+    pthread_once(&tables_once, tables_make);
+    *demand = (struct suspicion_demand){gate.energy_min, gate.share_min, gate.shares_min};
 }
 
 bool suspicion_view(struct suspicion *s, const struct tone_block *block, struct suspicion_view *view,

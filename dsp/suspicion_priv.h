@@ -53,7 +53,7 @@ struct suspicion_face {
 };
 const struct suspicion_face *suspicion_faces(size_t *count);
 
-#ifdef TONE_BANK_HAS_X86
+#ifdef DSP_HAS_X86
 suspicion_push suspicion_push_avx2;
 suspicion_push suspicion_push_avx512;
 #endif
