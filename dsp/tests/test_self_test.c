@@ -1,0 +1,128 @@
+/* The self-test passes on this machine, and finds every kernel's planted wrong face. */
+#include "dsp/self_test.h"
+
+#include "dsp/cpu.h"
+#include "dsp/self_test_priv.h"
+#include "dsp/tests/cmocka_all.h"
+
+#include <string.h>
+
+static struct dsp_faces faces_there_are(void)
+{
+    struct dsp_faces faces;
+    faces.g711 = g711_faces(&faces.g711_count);
+    faces.tone_bank = tone_bank_faces(&faces.tone_bank_count);
+    faces.screen = screen_faces(&faces.screen_count);
+    faces.suspicion = suspicion_faces(&faces.suspicion_count);
+    return faces;
+}
+
+static void every_face_of_this_machine_passes(void **state)
+{
+    (void)state;
+    struct dsp_self_test report;
+    assert_int_equal(dsp_self_test(&report), OK);
+    assert_int_equal(report.dropped_count, 0);
+    assert_true(report.face_count >= 4);
+    print_message("%zu faces asked\n", report.face_count);
+}
+
+/* Each is right but for one thing. */
+static void decode_wrongly(enum g711_law law, const uint8_t *in, int16_t *out, size_t count)
+{
+    g711_faces(&(size_t){0})->decode(law, in, out, count);
+    out[count - 1] = (int16_t)(out[count - 1] ^ 4);
+}
+
+static void blocks_wrongly(const int16_t *pcm, size_t count, struct tone_block *out)
+{
+    tone_bank_faces(&(size_t){0})->blocks(pcm, count, out);
+    out[0].difference++;
+}
+
+static void listen_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    screen_faces(&(size_t){0})->listen(pcm, count, trace);
+    trace->power[0]++;
+}
+
+static uint32_t judge_wrongly(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
+{
+    return screen_faces(&(size_t){0})->judge(trace, count, gate) & ~2u; /* deaf at one block */
+}
+
+static void push_wrongly(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+                         const struct suspicion_gate *gate)
+{
+    suspicion_faces(&(size_t){0})->push(scratch, blocks, count, gate);
+    scratch->spectrum[SUSPICION_PAST + count - 1].wave[15] += 1;
+}
+
+/* Two faces: a right one, and the wrong one at a level that this machine has. */
+static enum err with_planted(const char *kernel, size_t place, struct dsp_self_test *report)
+{
+    struct dsp_faces faces = faces_there_are();
+    unsigned level = place ? dsp_cpu_flags() : 0;
+    struct g711_face g711[2] = {faces.g711[0], faces.g711[0]};
+    struct tone_bank_face bank[2] = {faces.tone_bank[0], faces.tone_bank[0]};
+    struct screen_face screen[2] = {faces.screen[0], faces.screen[0]};
+    struct suspicion_face suspicion[2] = {faces.suspicion[0], faces.suspicion[0]};
+    g711[place] =
+        (struct g711_face){"wrong", level, strcmp(kernel, "g711") ? g711[0].decode : decode_wrongly};
+    bank[place] = (struct tone_bank_face){"wrong", level,
+                                          strcmp(kernel, "tone_bank") ? bank[0].blocks : blocks_wrongly};
+    screen[place] =
+        (struct screen_face){"wrong", level, strcmp(kernel, "screen") ? screen[0].listen : listen_wrongly,
+                             strcmp(kernel, "judge") ? screen[0].judge : judge_wrongly};
+    suspicion[place] = (struct suspicion_face){
+        "wrong", level, strcmp(kernel, "suspicion") ? suspicion[0].push : push_wrongly};
+    struct dsp_faces planted = {g711, 2, bank, 2, screen, 2, suspicion, 2};
+    return dsp_self_test_of(&planted, report);
+}
+
+static void a_wrong_face_is_dropped(void **state)
+{
+    (void)state;
+    static const char *const kernels[] = {"g711", "tone_bank", "screen", "judge", "suspicion"};
+    struct dsp_self_test report;
+    if (dsp_cpu_flags() == 0) {
+        print_message("no faces beside the reference here\n");
+        skip();
+    }
+    /* None planted, none found. */
+    assert_int_equal(with_planted("none", 1, &report), OK);
+    assert_int_equal(report.dropped_count, 0);
+    unsigned before = dsp_cpu_flags();
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+        assert_int_equal(with_planted(kernels[i], 1, &report), OK);
+        assert_int_equal(report.dropped_count, 1);
+        assert_string_equal(report.dropped[0].face, "wrong");
+        assert_string_equal(report.dropped[0].kernel, strcmp(kernels[i], "judge") ? kernels[i] : "screen");
+        /* It is not bound any more, nor is anything that needs as much. */
+        assert_int_equal(dsp_cpu_flags() & before, 0);
+        assert_string_equal(screen_choose(dsp_cpu_flags())->name, "c");
+        dsp_cpu_refuse_none();
+    }
+}
+
+static void a_wrong_reference_is_refused(void **state)
+{
+    (void)state;
+    static const char *const kernels[] = {"g711", "tone_bank", "judge"};
+    struct dsp_self_test report;
+    for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
+        assert_int_equal(with_planted(kernels[i], 0, &report), ERR_REFUSED);
+        assert_true(report.dropped_count > 0);
+        dsp_cpu_refuse_none();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_face_of_this_machine_passes),
+        cmocka_unit_test(a_wrong_face_is_dropped),
+        cmocka_unit_test(a_wrong_reference_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
