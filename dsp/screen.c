@@ -118,7 +118,7 @@ static int32_t strongest_by_slope(const int16_t waves[SCREEN_WAVES])
 }
 
 /* As in tone_block, but steps of more than 16 bits count as the greatest of 16, and two steps are cut off together. */
-static void energies(const int16_t *pcm, int32_t *energy, int32_t *difference)
+static void energies_of(const int16_t *pcm, int32_t *energy, int32_t *difference)
 {
     uint32_t energy_sum = 0;
     uint32_t difference_sum = 0;
@@ -135,7 +135,18 @@ static void energies(const int16_t *pcm, int32_t *energy, int32_t *difference)
     *difference = (int32_t)difference_sum;
 }
 
-static void listen_c(const int16_t *pcm, size_t count, struct screen_trace *trace)
+static uint32_t energies_c(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    uint32_t sum = 0;
+    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
+    for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
+        energies_of(pcm, &trace->energy[place], &trace->difference[place]);
+        sum += (uint32_t)trace->energy[place] >> 4;
+    }
+    return sum;
+}
+
+static void powers_c(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
     int16_t two[SCREEN_BLOCKS][SCREEN_WAVES]; /* this block and the one before */
     int16_t before[SCREEN_WAVES] = {0};
@@ -147,7 +158,6 @@ static void listen_c(const int16_t *pcm, size_t count, struct screen_trace *trac
             two[place][k] = (int16_t)(now[k] + before[k]);
             before[k] = now[k];
         }
-        energies(pcm, &trace->energy[place], &trace->difference[place]);
         if (place < SCREEN_LEAD)
             continue;
         for (int k = 0; k < SCREEN_WAVES; k++)
@@ -163,14 +173,15 @@ static uint32_t judge_c(const struct screen_trace *trace, size_t count, const st
 }
 
 static const struct screen_face faces[] = {
-    {"c", 0, listen_c, judge_c},
+    {"c", 0, energies_c, powers_c, judge_c},
 #ifdef DSP_HAS_X86
-    {"sse41", DSP_CPU_SSE41, screen_listen_sse41, screen_judge_sse41},
-    {"avx2", DSP_CPU_AVX2, screen_listen_avx2, screen_judge_avx2},
-    {"avx512", DSP_CPU_AVX512 | DSP_CPU_VNNI, screen_listen_avx512, screen_judge_avx512},
+    {"sse41", DSP_CPU_SSE41, screen_energies_sse41, screen_powers_sse41, screen_judge_sse41},
+    {"avx2", DSP_CPU_AVX2, screen_energies_avx2, screen_powers_avx2, screen_judge_avx2},
+    {"avx512", DSP_CPU_AVX512 | DSP_CPU_VNNI, screen_energies_avx512, screen_powers_avx512,
+     screen_judge_avx512},
 #endif
 #ifdef DSP_HAS_NEON
-    {"neon", DSP_CPU_NEON, screen_listen_neon, screen_judge_neon},
+    {"neon", DSP_CPU_NEON, screen_energies_neon, screen_powers_neon, screen_judge_neon},
 #endif
 };
 #define FACE_COUNT (sizeof(faces) / sizeof(faces[0]))
@@ -201,6 +212,10 @@ const struct screen_gate *screen_gate(void)
 uint32_t screen_blocks(const struct screen_face *face, const int16_t *pcm, size_t count)
 {
     struct screen_trace trace;
-    face->listen(pcm, count, &trace);
+    uint32_t sixteenths = face->energies(pcm, count, &trace);
+    /* What all blocks together do not have, no window has. */
+    if ((float)(sixteenths + SCREEN_BLOCKS) * 16 < gate.energy_min)
+        return 0;
+    face->powers(pcm, count, &trace);
     return face->judge(&trace, count, &gate);
 }

@@ -43,8 +43,10 @@ struct screen_gate {
 };
 
 /* pcm: the first of count (1..SCREEN_FEED_MAX) blocks of 16 samples, any alignment; SCREEN_LEAD blocks before it are read
- * too. Of trace all that belongs to these blocks is filled, the rest is anything. */
-typedef void screen_listen(const int16_t *pcm, size_t count, struct screen_trace *trace);
+ * too. Of trace all that belongs to these blocks is filled, the rest is anything: first the energies, whose sixteenths'
+ * sum is returned, then, unless there is silence, the powers. */
+typedef uint32_t screen_energies(const int16_t *pcm, size_t count, struct screen_trace *trace);
+typedef void screen_powers(const int16_t *pcm, size_t count, struct screen_trace *trace);
 
 /* Which windows of a trace pass, the first one in bit 0. */
 typedef uint32_t screen_judge(const struct screen_trace *trace, size_t count, const struct screen_gate *gate);
@@ -52,7 +54,8 @@ typedef uint32_t screen_judge(const struct screen_trace *trace, size_t count, co
 struct screen_face {
     const char *name;
     unsigned cpu_flags; /* all of dsp_cpu_flags() that it needs */
-    screen_listen *listen;
+    screen_energies *energies;
+    screen_powers *powers;
     screen_judge *judge;
 };
 
@@ -62,7 +65,7 @@ const struct screen_face *screen_faces(size_t *count);
 /* The best face whose needs are within cpu_flags. */
 const struct screen_face *screen_choose(unsigned cpu_flags);
 
-/* Blocks, of count at pcm (as for screen_listen), that suspicion must hear; the first one in bit 0. */
+/* Blocks, of count at pcm (as for screen_energies), that suspicion must hear; the first one in bit 0. */
 uint32_t screen_blocks(const struct screen_face *face, const int16_t *pcm, size_t count);
 
 /* What suspicion's own gate demands, eased by all that the two may differ. */

@@ -37,15 +37,19 @@ struct screen_tables {
 extern struct screen_tables screen_waves; /* made by screen_choose() */
 
 #ifdef DSP_HAS_X86
-screen_listen screen_listen_sse41;
-screen_listen screen_listen_avx2;
-screen_listen screen_listen_avx512;
+screen_energies screen_energies_sse41;
+screen_powers screen_powers_sse41;
+screen_energies screen_energies_avx2;
+screen_powers screen_powers_avx2;
+screen_energies screen_energies_avx512;
+screen_powers screen_powers_avx512;
 screen_judge screen_judge_sse41;
 screen_judge screen_judge_avx2;
 screen_judge screen_judge_avx512;
 #endif
 #ifdef DSP_HAS_NEON
-screen_listen screen_listen_neon;
+screen_energies screen_energies_neon;
+screen_powers screen_powers_neon;
 screen_judge screen_judge_neon;
 #endif
 

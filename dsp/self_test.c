@@ -114,9 +114,11 @@ static bool screen_is_same(const struct screen_face *face, const struct screen_f
             size_t windows = count * sizeof(int32_t);
             size_t blocks = (SCREEN_LEAD + count) * sizeof(int32_t);
             const int16_t *fed = pcm + SCREEN_LEAD * TONE_BANK_BLOCK;
-            reference->listen(fed, count, &expected);
-            face->listen(fed, count, &heard);
-            if (memcmp(heard.power, expected.power, windows) != 0 ||
+            uint32_t expected_sum = reference->energies(fed, count, &expected);
+            uint32_t sum = face->energies(fed, count, &heard);
+            reference->powers(fed, count, &expected);
+            face->powers(fed, count, &heard);
+            if (sum != expected_sum || memcmp(heard.power, expected.power, windows) != 0 ||
                 memcmp(heard.steep_power, expected.steep_power, windows) != 0 ||
                 memcmp(heard.energy, expected.energy, blocks) != 0 ||
                 memcmp(heard.difference, expected.difference, blocks) != 0 ||
@@ -169,17 +171,50 @@ static bool is_same_past(const struct suspicion_past *a, const struct suspicion_
     return true;
 }
 
+/* What both see in a key amid noise, and what both make of it. */
+static bool is_same_view(const struct suspicion_face *face, const struct suspicion_face *reference,
+                         const struct tone_bank_face *bank, const int16_t *pcm)
+{
+    struct tone_block blocks[BLOCKS];
+    struct suspicion heard, expected;
+    struct suspicion_view view = {0}, expected_view = {0};
+    bank->blocks(pcm, BLOCKS, blocks);
+    suspicion_init(&heard, SUSPICION_IN_18_MS, 0);
+    suspicion_init(&expected, SUSPICION_IN_18_MS, 0);
+    heard.face = face;
+    expected.face = reference;
+    for (int i = 0; i < BLOCKS; i++) {
+        bool is_asked, is_asked_too;
+        if (suspicion_view(&heard, &blocks[i], &view, &is_asked) !=
+                suspicion_view(&expected, &blocks[i], &expected_view, &is_asked_too) ||
+            is_asked != is_asked_too)
+            return false;
+        for (int k = 0; k < SUSPICION_FEATURES; k++) {
+            if (view.feature[k] != expected_view.feature[k])
+                return false;
+        }
+        if (face->weigh(&suspicion_networks[0], &view) != reference->weigh(&suspicion_networks[0], &view))
+            return false;
+    }
+    return true;
+}
+
 static bool suspicion_is_same(const struct suspicion_face *face, const struct suspicion_face *reference,
                               const struct tone_bank_face *bank)
 {
     for (int trial = 0; trial < TRIALS; trial++) {
-        int16_t pcm[SAMPLES];
+        int16_t pcm[SAMPLES], key[SAMPLES];
         struct suspicion heard, expected;
         struct suspicion_hit hits[BLOCKS], expected_hits[BLOCKS];
         trial_make(trial, pcm);
         size_t expected_count = suspicion_hits(reference, bank, pcm, &expected, expected_hits);
         if (suspicion_hits(face, bank, pcm, &heard, hits) != expected_count ||
             !is_same_past(&heard.past, &expected.past))
+            return false;
+        key_make(key, trial % 4, trial / 2);
+        for (int i = 0; i < SAMPLES; i++)
+            key[i] = (int16_t)(key[i] + pcm[i] / 16);
+        if (!is_same_view(face, reference, bank, key))
             return false;
     }
     return true;

@@ -89,7 +89,7 @@ void suspicion_demand(struct suspicion_demand *demand);
 /* The next count blocks to be fed hold samples that never arrived: no window that touches them is asked. */
 void suspicion_deafen(struct suspicion *suspicion, size_t block_count);
 
-/* What a close look sees: see suspicion_look.c for each. */
+/* What a close look sees: see suspicion_look_priv.h for each. */
 #define SUSPICION_FEATURES 48
 struct suspicion_view {
     uint8_t key_low;

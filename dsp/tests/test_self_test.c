@@ -40,9 +40,14 @@ static void blocks_wrongly(const int16_t *pcm, size_t count, struct tone_block *
     out[0].difference++;
 }
 
-static void listen_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
+static uint32_t energies_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
-    screen_faces(&(size_t){0})->listen(pcm, count, trace);
+    return screen_faces(&(size_t){0})->energies(pcm, count, trace) / 2; /* takes for silence what is none */
+}
+
+static void powers_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    screen_faces(&(size_t){0})->powers(pcm, count, trace);
     trace->power[0]++;
 }
 
@@ -58,6 +63,19 @@ static void push_wrongly(struct suspicion_scratch *scratch, const struct tone_bl
     scratch->spectrum[SUSPICION_PAST + count - 1].wave[15] += 1;
 }
 
+static bool look_wrongly(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+                         struct suspicion_view *view)
+{
+    bool is_pair = suspicion_look_c(scratch, k, gate, view);
+    view->feature[46] *= 1.0001f;
+    return is_pair;
+}
+
+static float weigh_wrongly(const struct suspicion_network *network, const struct suspicion_view *view)
+{
+    return suspicion_weigh_c(network, view) + 0.0001f;
+}
+
 /* Two faces: a right one, and the wrong one at a level that this machine has. */
 static enum err with_planted(const char *kernel, size_t place, struct dsp_self_test *report)
 {
@@ -71,11 +89,22 @@ static enum err with_planted(const char *kernel, size_t place, struct dsp_self_t
         (struct g711_face){"wrong", level, strcmp(kernel, "g711") ? g711[0].decode : decode_wrongly};
     bank[place] = (struct tone_bank_face){"wrong", level,
                                           strcmp(kernel, "tone_bank") ? bank[0].blocks : blocks_wrongly};
-    screen[place] =
-        (struct screen_face){"wrong", level, strcmp(kernel, "screen") ? screen[0].listen : listen_wrongly,
-                             strcmp(kernel, "judge") ? screen[0].judge : judge_wrongly};
-    suspicion[place] = (struct suspicion_face){
-        "wrong", level, strcmp(kernel, "suspicion") ? suspicion[0].push : push_wrongly};
+    screen[place].name = "wrong";
+    screen[place].cpu_flags = level;
+    if (strcmp(kernel, "screen") == 0)
+        screen[place].powers = powers_wrongly;
+    if (strcmp(kernel, "energies") == 0)
+        screen[place].energies = energies_wrongly;
+    if (strcmp(kernel, "judge") == 0)
+        screen[place].judge = judge_wrongly;
+    suspicion[place].name = "wrong";
+    suspicion[place].cpu_flags = level;
+    if (strcmp(kernel, "suspicion") == 0)
+        suspicion[place].push = push_wrongly;
+    if (strcmp(kernel, "look") == 0)
+        suspicion[place].look = look_wrongly;
+    if (strcmp(kernel, "weigh") == 0)
+        suspicion[place].weigh = weigh_wrongly;
     struct dsp_faces planted = {g711, 2, bank, 2, screen, 2, suspicion, 2};
     return dsp_self_test_of(&planted, report);
 }
@@ -83,7 +112,8 @@ static enum err with_planted(const char *kernel, size_t place, struct dsp_self_t
 static void a_wrong_face_is_dropped(void **state)
 {
     (void)state;
-    static const char *const kernels[] = {"g711", "tone_bank", "screen", "judge", "suspicion"};
+    static const char *const kernels[] = {"g711",     "tone_bank", "screen", "judge",
+                                          "energies", "suspicion", "look",   "weigh"};
     struct dsp_self_test report;
     if (dsp_cpu_flags() == 0) {
         print_message("no faces beside the reference here\n");
@@ -97,7 +127,7 @@ static void a_wrong_face_is_dropped(void **state)
         assert_int_equal(with_planted(kernels[i], 1, &report), OK);
         assert_int_equal(report.dropped_count, 1);
         assert_string_equal(report.dropped[0].face, "wrong");
-        assert_string_equal(report.dropped[0].kernel, strcmp(kernels[i], "judge") ? kernels[i] : "screen");
+        assert_string_equal(report.dropped[0].kernel, i < 2 ? kernels[i] : i < 5 ? "screen" : "suspicion");
         /* It is not bound any more, nor is anything that needs as much. */
         assert_int_equal(dsp_cpu_flags() & before, 0);
         assert_string_equal(screen_choose(dsp_cpu_flags())->name, "c");

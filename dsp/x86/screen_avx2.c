@@ -1,6 +1,7 @@
 #include "dsp/screen_priv.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* One block lies in one register: in the lower half tones 0 1 4 5, in the upper 2 3 6 7, each a cosine and a sine. */
@@ -88,16 +89,24 @@ SCREEN_INLINE void keep_energies(struct screen_trace *trace, size_t place, const
     keep(&trace->difference[place], _mm_castps_si128(_mm_shuffle_ps(early, late, 0xdd)));
 }
 
-/* Energies of up to GROUP blocks. */
-SCREEN_INLINE void keep_some(struct screen_trace *trace, size_t place, const int16_t *pcm, size_t count)
+uint32_t screen_energies_avx2(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
-    __m256i energy[GROUP];
-    for (size_t k = 0; k < GROUP; k++)
-        energy[k] = k < count ? energies_of(pcm + k * TONE_BANK_BLOCK) : _mm256_setzero_si256();
-    keep_energies(trace, place, energy);
+    uint32_t sum = 0;
+    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
+    for (size_t place = 0; place < SCREEN_LEAD + count; place += GROUP) {
+        __m256i energy[GROUP];
+        for (size_t k = 0; k < GROUP; k++) {
+            bool is_there = place + k < SCREEN_LEAD + count;
+            energy[k] = is_there ? energies_of(pcm + (place + k) * TONE_BANK_BLOCK) : _mm256_setzero_si256();
+        }
+        keep_energies(trace, place, energy);
+        for (size_t k = 0; k < GROUP; k++)
+            sum += (uint32_t)trace->energy[place + k] >> 4;
+    }
+    return sum;
 }
 
-void screen_listen_avx2(const int16_t *pcm, size_t count, struct screen_trace *trace)
+void screen_powers_avx2(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
     const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
     __m256i slope = _mm256_load_si256((const __m256i *)(const void *)screen_waves.slope_of_halves);
@@ -106,8 +115,6 @@ void screen_listen_avx2(const int16_t *pcm, size_t count, struct screen_trace *t
     /* The two blocks that end two before the newest, and one before. */
     __m256i two_earlier = _mm256_add_epi16(correlate(lead, screen_waves.pairs[0]), middle);
     __m256i two_before = _mm256_add_epi16(middle, before);
-    for (size_t place = 0; place < SCREEN_LEAD + count; place += GROUP)
-        keep_some(trace, place, lead + place * TONE_BANK_BLOCK, SCREEN_LEAD + count - place);
     for (size_t at = 0; at < count; at += GROUP) {
         __m256i power[GROUP], steep_power[GROUP];
         for (size_t k = 0; k < GROUP; k++) {

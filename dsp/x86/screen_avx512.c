@@ -80,8 +80,10 @@ SCREEN_INLINE __m512i sums_of(__m512i a, __m512i b)
     return _mm512_add_epi32(even_of(a, b), odd_of(a, b));
 }
 
-/* energy and difference of blocks by place; first: 1 where the first double has no earlier block. */
-SCREEN_INLINE void energies_keep(const __m512i sums[DOUBLES], int first, struct screen_trace *trace)
+/* Energy and difference of blocks by place, of which there are count; first: 1 where the first double has no earlier
+ * block. */
+SCREEN_INLINE uint32_t energies_keep(const __m512i sums[DOUBLES + 1], size_t first, size_t count,
+                                     struct screen_trace *trace)
 {
     /* In each quarter energy, difference of one double, of the next; quarters are blocks of two pairs of doubles. */
     const __m512i order = _mm512_setr_epi32(0, 4, 2, 6, 8, 12, 10, 14, 16, 20, 18, 22, 24, 28, 26, 30);
@@ -89,43 +91,62 @@ SCREEN_INLINE void energies_keep(const __m512i sums[DOUBLES], int first, struct 
     __m512i energy_at = first ? later : order;
     __m512i difference_at = _mm512_add_epi32(energy_at, _mm512_set1_epi32(1));
     __m512i early = row_and_column(sums_of(sums[0], sums[1]), sums_of(sums[2], sums[3]));
-    __m512i late = row_and_column(sums_of(sums[4], sums[5]), sums_of(sums[6], sums[6]));
-    _mm512_storeu_si512((void *)trace->energy, _mm512_permutex2var_epi32(early, energy_at, late));
+    __m512i late = row_and_column(sums_of(sums[4], sums[5]), sums_of(sums[6], sums[7]));
+    __m512i energy = _mm512_permutex2var_epi32(early, energy_at, late);
+    _mm512_storeu_si512((void *)trace->energy, energy);
     _mm512_storeu_si512((void *)trace->difference, _mm512_permutex2var_epi32(early, difference_at, late));
+    __mmask16 is_there = (__mmask16)((1u << count) - 1);
+    return (uint32_t)_mm512_reduce_add_epi32(_mm512_maskz_srli_epi32(is_there, energy, 4));
+}
+
+uint32_t screen_energies_avx512(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
+    size_t first = (count + 1) % 2;
+    size_t doubles = (SCREEN_LEAD + count + 1) / 2;
+    __m512i sums[DOUBLES + 1];
+    __m512i alone = _mm512_setzero_si512();
+    if (first)
+        alone = _mm512_inserti64x4(alone, _mm256_loadu_si256((const __m256i *)(const void *)lead), 1);
+    else
+        alone = _mm512_loadu_si512((const void *)lead);
+    sums[0] = energies_of(alone);
+#pragma GCC unroll 8
+    for (size_t i = 1; i <= DOUBLES; i++) {
+        sums[i] =
+            i < doubles
+                ? energies_of(_mm512_loadu_si512((const void *)(lead + (2 * i - first) * TONE_BANK_BLOCK)))
+                : _mm512_setzero_si512();
+    }
+    return energies_keep(sums, first, SCREEN_LEAD + count, trace);
 }
 
 /* first: 1 for an even count, 0 for an odd one; doubles: so many are heard. */
-SCREEN_INLINE void listen_some(const int16_t *lead, int first, size_t doubles, struct screen_trace *trace)
+SCREEN_INLINE void hear_some(const int16_t *lead, size_t first, size_t doubles, struct screen_trace *trace)
 {
     const __m512i none = _mm512_setzero_si512();
-    __m512i power[DOUBLES - 1], steep_power[DOUBLES - 1], sums[DOUBLES];
+    __m512i power[DOUBLES - 1], steep_power[DOUBLES - 1];
     __m512i slope = _mm512_load_si512((const void *)screen_waves.slope_of_quarters);
     __m512i before = none, two_before = none;
 #pragma GCC unroll 8
     for (size_t i = 0; i < DOUBLES; i++) {
+        size_t place = 2 * i - first; /* of the earlier block */
+        size_t window = i - 1 - first;
         if (i >= doubles) {
-            sums[i] = none;
-            if (i >= 1 + (size_t)first)
-                power[i - 1 - (size_t)first] = steep_power[i - 1 - (size_t)first] = none;
+            if (i >= 1 + first)
+                power[window] = steep_power[window] = none;
             continue;
         }
         __m512i early = none;
-        __m512i samples;
-        size_t place = 2 * i - (size_t)first; /* of the earlier block */
-        if (i == 0 && first) {
-            samples = _mm512_inserti64x4(none, _mm256_loadu_si256((const __m256i *)(const void *)lead), 1);
-        } else {
-            samples = _mm512_loadu_si512((const void *)(lead + place * TONE_BANK_BLOCK));
+        if (i > 0 || !first)
             early = correlate(lead + place * TONE_BANK_BLOCK, screen_waves.pairs[place]);
-        }
         __m512i late = correlate(lead + (place + 1) * TONE_BANK_BLOCK, screen_waves.pairs[place + 1]);
         __m512i now = _mm512_packs_epi32(early, late);
         __m512i two = _mm512_add_epi16(now, _mm512_alignr_epi8(now, before, 8));
-        sums[i] = energies_of(samples);
-        if (i >= 1 + (size_t)first) {
+        if (i >= 1 + first) {
             __m512i four = _mm512_add_epi16(two, two_before);
-            power[i - 1 - (size_t)first] = power_of(four);
-            steep_power[i - 1 - (size_t)first] = power_of(_mm512_mulhrs_epi16(four, slope));
+            power[window] = power_of(four);
+            steep_power[window] = power_of(_mm512_mulhrs_epi16(four, slope));
         }
         before = now;
         two_before = two;
@@ -138,19 +159,18 @@ SCREEN_INLINE void listen_some(const int16_t *lead, int first, size_t doubles, s
     }
     _mm512_storeu_si512((void *)trace->power, best);
     _mm512_storeu_si512((void *)trace->steep_power, best_steep);
-    energies_keep(sums, first, trace);
 }
 
-void screen_listen_avx512(const int16_t *pcm, size_t count, struct screen_trace *trace)
+void screen_powers_avx512(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
     const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
     size_t doubles = (SCREEN_LEAD + count + 1) / 2;
     if (count == SCREEN_FEED_MAX)
-        listen_some(lead, 1, DOUBLES, trace);
+        hear_some(lead, 1, DOUBLES, trace);
     else if (count % 2 == 0)
-        listen_some(lead, 1, doubles, trace);
+        hear_some(lead, 1, doubles, trace);
     else
-        listen_some(lead, 0, doubles, trace);
+        hear_some(lead, 0, doubles, trace);
 }
 
 /* Each lane's sum with those of the three behind it. */

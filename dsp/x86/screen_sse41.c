@@ -74,7 +74,18 @@ SCREEN_INLINE void energies_of(const int16_t *pcm, int32_t *energy, int32_t *dif
     *difference = _mm_extract_epi32(sums, 1);
 }
 
-void screen_listen_sse41(const int16_t *pcm, size_t count, struct screen_trace *trace)
+uint32_t screen_energies_sse41(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    uint32_t sum = 0;
+    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
+    for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
+        energies_of(pcm, &trace->energy[place], &trace->difference[place]);
+        sum += (uint32_t)trace->energy[place] >> 4;
+    }
+    return sum;
+}
+
+void screen_powers_sse41(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
     struct wave two[SCREEN_BLOCKS]; /* this block and the one before */
     struct wave before = {_mm_setzero_si128(), _mm_setzero_si128()};
@@ -83,7 +94,6 @@ void screen_listen_sse41(const int16_t *pcm, size_t count, struct screen_trace *
         struct wave now = correlate(pcm, screen_waves.pairs[place]);
         two[place] = sum_of(now, before);
         before = now;
-        energies_of(pcm, &trace->energy[place], &trace->difference[place]);
         if (place < SCREEN_LEAD)
             continue;
         struct wave four = sum_of(two[place], two[place - 2]);
