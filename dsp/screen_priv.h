@@ -6,6 +6,9 @@
 #include "dsp/screen.h"
 
 #include <string.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
 
 /* Blocks that one call of a face can reach, by place: the lead first, the first one fed at place SCREEN_LEAD. */
 #define SCREEN_BLOCKS (SCREEN_FEED_MAX + SCREEN_LEAD)
@@ -102,6 +105,25 @@ SCREEN_INLINE void screen_sum4(screen_floats *sum, const int32_t *first)
     *sum = (block[0] + block[1]) + (block[2] + block[3]);
 }
 
+/* A bit for each lane. */
+SCREEN_INLINE uint32_t screen_bits(const screen_ints *passes)
+{
+#ifdef __SSE__
+    uint32_t bits = 0;
+    for (size_t i = 0; i < SCREEN_WIDTH; i += 4) {
+        __m128 four;
+        memcpy(&four, (const int32_t *)passes + i, sizeof(four));
+        bits |= (uint32_t)_mm_movemask_ps(four) << i;
+    }
+    return bits;
+#else
+    uint32_t bits = 0;
+    for (size_t i = 0; i < SCREEN_WIDTH; i++)
+        bits |= (uint32_t)((*passes)[i] & 1) << i;
+    return bits;
+#endif
+}
+
 /* For the faces whose lanes are fewer than SCREEN_LANES. energy and difference have SCREEN_LANES entries, and as many
  * that do not count behind them. */
 SCREEN_INLINE uint32_t screen_judge_face(const struct screen_trace *trace, size_t count,
@@ -120,8 +142,7 @@ SCREEN_INLINE uint32_t screen_judge_face(const struct screen_trace *trace, size_
         screen_sum4(&energy, energies + at);
         screen_sum4(&difference, differences + at);
         screen_compare(&passes, &power, &steep_power, &energy, &difference, gate);
-        for (size_t i = 0; i < SCREEN_WIDTH; i++)
-            passing |= (uint32_t)(passes[i] & 1) << (at + i);
+        passing |= screen_bits(&passes) << at;
     }
     return passing & ((1u << count) - 1);
 }

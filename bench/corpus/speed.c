@@ -21,7 +21,8 @@
 #define BATCH       64     /* packets that are decoded before they are heard: WORKER_BATCH */
 #define CHANNELS    4096   /* at most */
 #define ROUNDS      12     /* the least of them counts: others use the machine too */
-#define ROUND       2048   /* packets of a round, or one of each channel */
+#define ROUND       2048   /* packets of a round, or TICKS_MIN of each channel */
+#define TICKS_MIN   4      /* the first of them finds nothing in the caches that others used meanwhile */
 #define LINE        960000 /* samples of each kind of line: two minutes */
 #define SETTLE      24     /* packets of each channel before the clock starts */
 #define EARS_MAX    16
@@ -180,7 +181,7 @@ static void run_close(struct bench_run *run, size_t channel_count)
 
 static void run_round(struct bench_run *run, const uint8_t *line, size_t channel_count, int counter)
 {
-    size_t ticks = channel_count < ROUND ? ROUND / channel_count : 1;
+    size_t ticks = channel_count * TICKS_MIN < ROUND ? ROUND / channel_count : TICKS_MIN;
     if (run->ear->level)
         setenv("TONEGATE_CPU", run->ear->level, 1);
     g711_bind(dsp_cpu_flags());

@@ -81,17 +81,20 @@ SCREEN_INLINE void keep(int32_t *row, __m128i four)
     _mm_storeu_si128((__m128i *)(void *)row, four);
 }
 
-SCREEN_INLINE void keep_energies(struct screen_trace *trace, size_t place, const __m256i energy[GROUP])
+/* Returns the energies. */
+SCREEN_INLINE __m128i keep_energies(struct screen_trace *trace, size_t place, const __m256i energy[GROUP])
 {
     __m128 early = _mm_castsi128_ps(sums_of(energy[0], energy[1]));
     __m128 late = _mm_castsi128_ps(sums_of(energy[2], energy[3]));
-    keep(&trace->energy[place], _mm_castps_si128(_mm_shuffle_ps(early, late, 0x88)));
+    __m128i energies = _mm_castps_si128(_mm_shuffle_ps(early, late, 0x88));
+    keep(&trace->energy[place], energies);
     keep(&trace->difference[place], _mm_castps_si128(_mm_shuffle_ps(early, late, 0xdd)));
+    return energies;
 }
 
 uint32_t screen_energies_avx2(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
-    uint32_t sum = 0;
+    __m128i sum = _mm_setzero_si128();
     pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
     for (size_t place = 0; place < SCREEN_LEAD + count; place += GROUP) {
         __m256i energy[GROUP];
@@ -99,11 +102,10 @@ uint32_t screen_energies_avx2(const int16_t *pcm, size_t count, struct screen_tr
             bool is_there = place + k < SCREEN_LEAD + count;
             energy[k] = is_there ? energies_of(pcm + (place + k) * TONE_BANK_BLOCK) : _mm256_setzero_si256();
         }
-        keep_energies(trace, place, energy);
-        for (size_t k = 0; k < GROUP; k++)
-            sum += (uint32_t)trace->energy[place + k] >> 4;
+        sum = _mm_add_epi32(sum, _mm_srli_epi32(keep_energies(trace, place, energy), 4));
     }
-    return sum;
+    sum = _mm_hadd_epi32(sum, sum);
+    return (uint32_t)_mm_cvtsi128_si32(_mm_hadd_epi32(sum, sum));
 }
 
 void screen_powers_avx2(const int16_t *pcm, size_t count, struct screen_trace *trace)
