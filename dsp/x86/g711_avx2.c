@@ -72,3 +72,58 @@ void g711_decode_avx2(enum g711_law law, const uint8_t *in, int16_t *out, size_t
     }
     g711_decode_c(law, in + done, out + done, count - done);
 }
+
+/* Segment: how many of 256, 512 ... 16384 the magnitude, at most 32767, reaches. */
+static inline __m256i segment_of(__m256i magnitude)
+{
+    __m256i segment = all(0);
+    for (int bound = 256; bound <= 16384; bound *= 2)
+        segment = _mm256_sub_epi16(segment, _mm256_cmpgt_epi16(magnitude, all((int16_t)(bound - 1))));
+    return segment;
+}
+
+/* The four bits below the highest one: a shift right by segment + 3, done as a multiplication. */
+static inline __m256i step_of(__m256i magnitude, __m256i segment)
+{
+    __m256i factor = _mm256_slli_epi16(power_of(_mm256_sub_epi16(all(7), segment)), 6);
+    return _mm256_and_si256(_mm256_mulhi_epu16(magnitude, factor), all(15));
+}
+
+static inline __m256i to_ulaw(__m256i sample)
+{
+    __m256i is_negative = _mm256_srai_epi16(sample, 15);
+    __m256i magnitude = _mm256_min_epu16(_mm256_abs_epi16(sample), all(G711_ULAW_CLIP));
+    __m256i biased = _mm256_add_epi16(magnitude, all(G711_ULAW_BIAS));
+    __m256i segment = segment_of(biased);
+    __m256i code = _mm256_or_si256(_mm256_slli_epi16(segment, 4), step_of(biased, segment));
+    code = _mm256_or_si256(code, _mm256_and_si256(is_negative, all(0x80)));
+    return _mm256_xor_si256(code, all(0xff));
+}
+
+/* Segments 0 and 1 share their step. */
+static inline __m256i to_alaw(__m256i sample)
+{
+    __m256i is_negative = _mm256_srai_epi16(sample, 15);
+    __m256i magnitude = _mm256_xor_si256(sample, is_negative);
+    __m256i segment = segment_of(magnitude);
+    __m256i step = step_of(magnitude, _mm256_max_epi16(segment, all(1)));
+    __m256i code = _mm256_or_si256(_mm256_slli_epi16(segment, 4), step);
+    code = _mm256_or_si256(code, _mm256_andnot_si256(is_negative, all(0x80)));
+    return _mm256_xor_si256(code, all(G711_ALAW_FLIP));
+}
+
+static inline void store_codes(uint8_t *out, __m256i codes)
+{
+    __m128i packed = _mm_packus_epi16(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+    _mm_storeu_si128((__m128i *)(void *)out, packed);
+}
+
+void g711_encode_avx2(enum g711_law law, const int16_t *in, uint8_t *out, size_t count)
+{
+    size_t done = 0;
+    for (; done + LANES <= count; done += LANES) {
+        __m256i samples = _mm256_loadu_si256((const __m256i *)(const void *)(in + done));
+        store_codes(out + done, law == G711_ALAW ? to_alaw(samples) : to_ulaw(samples));
+    }
+    g711_encode_c(law, in + done, out + done, count - done);
+}
