@@ -22,17 +22,29 @@ void comfort_noise_init(struct comfort_noise *noise, uint32_t seed)
     noise->excitation = LEVEL_UNKNOWN / UNIFORM_RMS;
 }
 
+#define LAGS (COMFORT_NOISE_ORDER + 4) /* side by side, four at a time: those wanted, and some for company */
+_Static_assert(LAGS % 4 == 0 && LAGS > COMFORT_NOISE_ORDER, "every lag is wanted");
+typedef float lag_vec __attribute__((vector_size(4 * sizeof(float))));
+
+/* The frame backwards, so that the samples before one lie behind it; before the first there are zeros. */
 static void correlate(const int16_t *pcm, float correlation[COMFORT_NOISE_ORDER + 1])
 {
-    float x[COMFORT_NOISE_FRAME];
+    float back[COMFORT_NOISE_FRAME + LAGS] = {0};
+    lag_vec sum[LAGS / 4] = {{0}};
+    float sums[LAGS];
     for (int i = 0; i < COMFORT_NOISE_FRAME; i++)
-        x[i] = pcm[i];
-    for (int lag = 0; lag <= COMFORT_NOISE_ORDER; lag++) {
-        float sum = 0;
-        for (int i = lag; i < COMFORT_NOISE_FRAME; i++)
-            sum += x[i] * x[i - lag];
-        correlation[lag] = sum / COMFORT_NOISE_FRAME;
+        back[COMFORT_NOISE_FRAME - 1 - i] = pcm[i];
+    for (int i = COMFORT_NOISE_FRAME - 1; i >= 0; i--) {
+        for (int k = 0; k < LAGS / 4; k++) {
+            lag_vec before;
+            memcpy(&before, &back[i + 4 * k], sizeof(before));
+            sum[k] += back[i] * before;
+        }
     }
+    for (int k = 0; k < LAGS / 4; k++)
+        memcpy(&sums[4 * k], &sum[k], sizeof(sum[k]));
+    for (int lag = 0; lag <= COMFORT_NOISE_ORDER; lag++)
+        correlation[lag] = sums[lag] / COMFORT_NOISE_FRAME;
 }
 
 /* Levinson-Durbin; a little white noise is added to keep the filter tame. */

@@ -12,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DECISION_TICK 8   /* samples between two looks */
-#define DECISION_LOOK 400 /* samples looked back at: 50 ms */
+#define DECISION_TICK  8   /* samples between two looks */
+#define DECISION_LOOK  400 /* samples looked back at: 50 ms */
+#define DECISION_TRACK 32  /* samples of the window that follows a held key */
 
 /* One tone: amplitude of cosine and sine about some middle, and frequency. */
 struct decision_tone {
@@ -29,9 +30,11 @@ struct decision {
     uint64_t present_until;   /* the held key was last heard here */
     bool is_down;
     uint8_t key;
-    float omega[2];     /* of the held key */
-    float amplitude[2]; /* of the held key */
-    float track_fit[6]; /* inverse Gram matrices of the tracking window at omega */
+    float omega[2];                            /* of the held key */
+    float amplitude[2];                        /* of the held key */
+    float track_fit[6];                        /* inverse Gram matrices of the tracking window at omega */
+    float track_cosine[2][DECISION_TRACK / 2]; /* of its later half */
+    float track_sine[2][DECISION_TRACK / 2];
     float look[DECISION_LOOK];
 };
 

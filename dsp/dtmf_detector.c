@@ -7,7 +7,10 @@
 #include <math.h>
 #include <string.h>
 
-#define FAR_LOOKAHEAD 144 /* samples */
+#define FAR_LOOKAHEAD  144 /* samples */
+#define PREFETCH_ALL   4   /* frames ahead: half a microsecond, longer than memory takes */
+#define PREFETCH_STATE 8   /* where in its ring a channel is must be known before the ring can be asked for */
+#define HISTORY_BLOCKS (DTMF_HISTORY / TONE_BANK_BLOCK)
 
 static const char letters[] = "0123456789*#ABCD"; /* RFC 4733 §3.2 */
 static const uint8_t keys_by_place[DTMF_KEYS] = {1, 2, 3, 12, 4, 5, 6, 13, 7, 8, 9, 14, 10, 0, 11, 15};
@@ -59,6 +62,9 @@ void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_sampl
     suspicion_init(&detector->suspicion,
                    lookahead_samples >= FAR_LOOKAHEAD ? SUSPICION_IN_18_MS : SUSPICION_IN_9_MS, cpu_flags);
     suspicion_set_strict(&detector->suspicion, lookahead_samples == 0);
+    /* In plain C the screen costs more than it spares. */
+    const struct screen_face *face = screen_choose(cpu_flags);
+    detector->screen = face->cpu_flags ? face : NULL;
     decision_init(&detector->decision);
 }
 
@@ -90,21 +96,57 @@ static void remember(struct dtmf_detector *detector, const int16_t *pcm, size_t 
     }
 }
 
-/* The blocks that the samples up to fed + count complete; blocks never wrap, the history being a multiple of them. */
-static size_t correlate(const struct dtmf_detector *detector, size_t count,
-                        struct tone_block blocks[DTMF_SUSPICION_MAX])
+/* A stretch of blocks as one piece: of the ring itself, or, where that begins anew, copied into scratch. Before the first
+ * sample there was silence: the ring was empty. */
+static const int16_t *stretch_of(const struct dtmf_detector *detector, uint64_t first, size_t count,
+                                 int16_t *scratch)
 {
-    uint64_t first = detector->fed / TONE_BANK_BLOCK;
-    uint64_t last = (detector->fed + count) / TONE_BANK_BLOCK;
-    size_t block_count = (size_t)(last - first);
-    size_t at = (size_t)(first % (DTMF_HISTORY / TONE_BANK_BLOCK));
-    size_t whole = DTMF_HISTORY / TONE_BANK_BLOCK - at;
-    size_t run = block_count < whole ? block_count : whole;
-    if (run)
-        detector->bank->blocks(&detector->history[at * TONE_BANK_BLOCK], run, blocks);
-    if (block_count > run)
-        detector->bank->blocks(detector->history, block_count - run, blocks + run);
-    return block_count;
+    size_t at = (size_t)(first % HISTORY_BLOCKS);
+    if (at + count <= HISTORY_BLOCKS)
+        return &detector->history[at * TONE_BANK_BLOCK];
+    size_t early = HISTORY_BLOCKS - at;
+    memcpy(scratch, &detector->history[at * TONE_BANK_BLOCK], early * TONE_BANK_BLOCK * sizeof(*scratch));
+    memcpy(scratch + early * TONE_BANK_BLOCK, detector->history,
+           (count - early) * TONE_BANK_BLOCK * sizeof(*scratch));
+    return scratch;
+}
+
+/* Which of count blocks suspicion must hear. */
+static uint32_t screen(const struct dtmf_detector *detector, uint64_t first, size_t count)
+{
+    int16_t scratch[(SCREEN_LEAD + DTMF_SUSPICION_MAX) * TONE_BANK_BLOCK];
+    const int16_t *pcm = stretch_of(detector, first - SCREEN_LEAD, SCREEN_LEAD + count, scratch);
+    uint32_t asked = 0;
+    for (size_t at = 0; at < count; at += SCREEN_FEED_MAX) {
+        size_t some = count - at < SCREEN_FEED_MAX ? count - at : SCREEN_FEED_MAX;
+        asked |= screen_blocks(detector->screen, pcm + (SCREEN_LEAD + at) * TONE_BANK_BLOCK, some) << at;
+    }
+    return asked;
+}
+
+/* Suspicion hears those of count blocks that it must, from the first to the last of them, and for that, what went before. */
+static size_t hear(struct dtmf_detector *detector, uint64_t first, size_t count, struct suspicion_hit *hits)
+{
+    struct tone_block blocks[SUSPICION_PAST + DTMF_SUSPICION_MAX];
+    int16_t scratch[(SUSPICION_PAST + DTMF_SUSPICION_MAX) * TONE_BANK_BLOCK];
+    uint32_t asked = detector->screen ? screen(detector, first, count) : (uint32_t)((1ull << count) - 1);
+    if (!asked) {
+        suspicion_skip(&detector->suspicion, count);
+        return 0;
+    }
+    size_t from = (size_t)__builtin_ctz(asked);
+    size_t to = 32 - (size_t)__builtin_clz(asked);
+    suspicion_skip(&detector->suspicion, from);
+    size_t recalled = suspicion_must_recall(&detector->suspicion) ? SUSPICION_PAST : 0;
+    size_t heard = recalled + to - from;
+    detector->bank->blocks(stretch_of(detector, first + from - recalled, heard, scratch), heard, blocks);
+    if (recalled)
+        suspicion_recall(&detector->suspicion, blocks);
+    size_t hit_count = suspicion_feed(&detector->suspicion, blocks + recalled, to - from, hits);
+    suspicion_skip(&detector->suspicion, count - to);
+    for (size_t i = 0; i < hit_count; i++)
+        hits[i].block = (uint8_t)(hits[i].block + from);
+    return hit_count;
 }
 
 static void suspect(struct dtmf_detector *detector, uint64_t at, struct dtmf_heard *heard)
@@ -126,15 +168,15 @@ static size_t deaf_blocks(const struct dtmf_detector *detector, size_t block_cou
 /* Walks through the new samples in the order of time, so that the answers do not depend on the framing. */
 static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)
 {
-    struct tone_block blocks[DTMF_SUSPICION_MAX];
     struct suspicion_hit hits[DTMF_SUSPICION_MAX];
-    size_t block_count = correlate(detector, count, blocks);
+    uint64_t first = detector->fed / TONE_BANK_BLOCK;
+    size_t block_count = (size_t)((detector->fed + count) / TONE_BANK_BLOCK - first);
     size_t deaf_count = deaf_blocks(detector, block_count);
     if (deaf_count)
         suspicion_deafen(&detector->suspicion, deaf_count);
     size_t hit_count = 0;
     if (block_count)
-        hit_count = suspicion_feed(&detector->suspicion, blocks, block_count, hits);
+        hit_count = hear(detector, first, block_count, hits);
     uint64_t end = detector->fed + count;
     uint64_t first_end = detector->fed / TONE_BANK_BLOCK * TONE_BANK_BLOCK + TONE_BANK_BLOCK;
     size_t hit = 0;
@@ -163,6 +205,40 @@ enum err dtmf_detector_feed(struct dtmf_detector *detector, const int16_t *pcm, 
     remember(detector, pcm, count);
     listen(detector, count, heard);
     return OK;
+}
+
+/* Lines of [from, from + bytes). */
+static void prefetch(const void *from, size_t bytes)
+{
+    const char *at = from;
+    for (size_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch(at + line, 1);
+}
+
+void dtmf_detector_prefetch(const struct dtmf_detector *detector, size_t count)
+{
+    size_t at = detector->fed & (DTMF_HISTORY - 1);
+    prefetch(detector, offsetof(struct dtmf_detector, suspicion) + offsetof(struct suspicion, past));
+    prefetch(&detector->decision, offsetof(struct decision, track_fit));
+    /* The ring goes on at its beginning after one line too much at most. */
+    prefetch(&detector->history[at], count * sizeof(int16_t));
+}
+
+void dtmf_detector_feed_batch(const struct dtmf_frame *frames, size_t frame_count, dtmf_heard_h *heard_h,
+                              void *owner)
+{
+    struct dtmf_heard heard;
+    for (size_t i = 0; i < frame_count && i < PREFETCH_STATE; i++)
+        __builtin_prefetch(frames[i].detector, 1);
+    for (size_t i = 0; i < frame_count; i++) {
+        if (i + PREFETCH_STATE < frame_count)
+            __builtin_prefetch(frames[i + PREFETCH_STATE].detector, 1);
+        if (i + PREFETCH_ALL < frame_count)
+            dtmf_detector_prefetch(frames[i + PREFETCH_ALL].detector, frames[i + PREFETCH_ALL].count);
+        enum err err = dtmf_detector_feed(frames[i].detector, frames[i].pcm, frames[i].count, &heard);
+        ASSERT(!err);
+        heard_h(owner, i, &heard);
+    }
 }
 
 enum err dtmf_detector_gap(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)

@@ -38,6 +38,18 @@ struct dtmf_heard {
 MUST_USE enum err dtmf_detector_feed(struct dtmf_detector *detector, const int16_t *pcm, size_t count,
                                      struct dtmf_heard *heard);
 
+/* The frames of many channels, as they came in one tick: while one is heard, the next ones are fetched into the cache. Same
+ * result as one dtmf_detector_feed() each; heard_h is called for each in turn, in their order, where `heard` may be
+ * taken from. */
+struct dtmf_frame {
+    struct dtmf_detector *detector;
+    const int16_t *pcm;
+    size_t count; /* 1..480 */
+};
+typedef void dtmf_heard_h(void *owner, size_t frame, const struct dtmf_heard *heard);
+void dtmf_detector_feed_batch(const struct dtmf_frame *frames, size_t frame_count, dtmf_heard_h *heard_h,
+                              void *owner);
+
 /* count samples (1..480) never arrived. A key that was down is taken to stay down. ERR_RANGE. */
 MUST_USE enum err dtmf_detector_gap(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard);
 

@@ -4,19 +4,26 @@
 
 #include "dsp/decision.h"
 #include "dsp/dtmf_detector.h"
+#include "dsp/screen.h"
 #include "dsp/suspicion.h"
 #include "dsp/tone_bank.h"
 
 #define DTMF_HISTORY                                                                                         \
     2048 /* samples; a power of two, longer than look-ahead + frame + what the decision looks back */
 
+/* What every frame touches comes first and stands together, what only few do and the ring after it: thousands of these
+ * do not fit the caches, and each line of 64 bytes that a frame touches is fetched anew. */
 struct dtmf_detector {
-    int16_t history[DTMF_HISTORY]; /* sample n is at n % DTMF_HISTORY */
     uint64_t fed;
     uint64_t gap_until; /* no sample before this one since the last gap began */
     const struct tone_bank_face *bank;
-    struct suspicion suspicion;
-    struct decision decision;
+    const struct screen_face *screen;           /* NULL: suspicion hears every block */
+    struct suspicion suspicion;                 /* what it remembers of blocks comes last */
+    struct decision decision;                   /* its look comes last */
+    _Alignas(64) int16_t history[DTMF_HISTORY]; /* sample n is at n % DTMF_HISTORY */
 };
+
+/* Asks for the lines that the next frame of count samples will touch. */
+void dtmf_detector_prefetch(const struct dtmf_detector *detector, size_t count);
 
 #endif

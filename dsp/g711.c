@@ -1,5 +1,9 @@
 #include "dsp/g711.h"
 
+#include "dsp/g711_priv.h"
+
+#include <stdatomic.h>
+
 /* Decoding looks up; encoding computes the segment, which is as exact and needs no 64 KB of cache. */
 
 static const int16_t linear_of_ulaw[256] = {
@@ -48,18 +52,14 @@ static const int16_t linear_of_alaw[256] = {
     592,    944,    912,    1008,   976,    816,    784,    880,    848,
 };
 
-#define ULAW_BIAS 132
-#define ULAW_CLIP 32635
-#define ALAW_FLIP 0x55 /* even bits are inverted on the line (ITU-T G.711 §3.1) */
-
 /* ITU-T G.711 table 2: the segment is the place of the highest bit of the biased magnitude. */
 static uint8_t ulaw_of_linear(int16_t sample)
 {
     unsigned sign = sample < 0 ? 0x80 : 0;
     int magnitude = sample < 0 ? -(int)sample : sample;
-    if (magnitude > ULAW_CLIP)
-        magnitude = ULAW_CLIP;
-    unsigned biased = (unsigned)magnitude + ULAW_BIAS;
+    if (magnitude > G711_ULAW_CLIP)
+        magnitude = G711_ULAW_CLIP;
+    unsigned biased = (unsigned)magnitude + G711_ULAW_BIAS;
     unsigned segment = 24u - (unsigned)__builtin_clz(biased); /* 128..255 is segment 0 */
     unsigned step = (biased >> (segment + 3)) & 15;
     return (uint8_t) ~(sign | segment << 4 | step);
@@ -77,17 +77,17 @@ static uint8_t alaw_of_linear(int16_t sample)
         unsigned segment = 24u - (unsigned)__builtin_clz(magnitude); /* 256..511 is segment 1 */
         code = segment << 4 | ((magnitude >> (segment + 3)) & 15);
     }
-    return (uint8_t)((sign | code) ^ ALAW_FLIP);
+    return (uint8_t)((sign | code) ^ G711_ALAW_FLIP);
 }
 
-void g711_decode(enum g711_law law, const uint8_t *in, int16_t *out, size_t count)
+void g711_decode_c(enum g711_law law, const uint8_t *in, int16_t *out, size_t count)
 {
     const int16_t *linear = law == G711_ALAW ? linear_of_alaw : linear_of_ulaw;
     for (size_t i = 0; i < count; i++)
         out[i] = linear[in[i]];
 }
 
-void g711_encode(enum g711_law law, const int16_t *in, uint8_t *out, size_t count)
+void g711_encode_c(enum g711_law law, const int16_t *in, uint8_t *out, size_t count)
 {
     if (law == G711_ALAW) {
         for (size_t i = 0; i < count; i++)
@@ -96,4 +96,54 @@ void g711_encode(enum g711_law law, const int16_t *in, uint8_t *out, size_t coun
         for (size_t i = 0; i < count; i++)
             out[i] = ulaw_of_linear(in[i]);
     }
+}
+
+static const struct g711_face faces[] = {
+    {"c", 0, g711_decode_c, g711_encode_c},
+#ifdef DSP_HAS_X86
+    {"sse41", DSP_CPU_SSE41, g711_decode_sse41, g711_encode_sse41},
+    {"avx2", DSP_CPU_AVX2, g711_decode_avx2, g711_encode_avx2},
+    {"avx512", DSP_CPU_AVX512, g711_decode_avx512, g711_encode_avx512},
+#endif
+#ifdef DSP_HAS_NEON
+    {"neon", DSP_CPU_NEON, g711_decode_neon, g711_encode_neon},
+#endif
+};
+#define FACE_COUNT (sizeof(faces) / sizeof(faces[0]))
+
+static _Atomic(const struct g711_face *) bound;
+
+const struct g711_face *g711_faces(size_t *count)
+{
+    *count = FACE_COUNT;
+    return faces;
+}
+
+void g711_bind(unsigned cpu_flags)
+{
+    const struct g711_face *best = &faces[0];
+    for (size_t i = 1; i < FACE_COUNT; i++) {
+        if ((faces[i].cpu_flags & ~cpu_flags) == 0)
+            best = &faces[i];
+    }
+    atomic_store_explicit(&bound, best, memory_order_relaxed);
+}
+
+static const struct g711_face *face_bound(void)
+{
+    const struct g711_face *face = atomic_load_explicit(&bound, memory_order_relaxed);
+    if (face)
+        return face;
+    g711_bind(dsp_cpu_flags());
+    return atomic_load_explicit(&bound, memory_order_relaxed);
+}
+
+void g711_decode(enum g711_law law, const uint8_t *in, int16_t *out, size_t count)
+{
+    face_bound()->decode(law, in, out, count);
+}
+
+void g711_encode(enum g711_law law, const int16_t *in, uint8_t *out, size_t count)
+{
+    face_bound()->encode(law, in, out, count);
 }

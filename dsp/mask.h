@@ -46,8 +46,8 @@ MUST_USE enum err mask_init(struct mask *mask, const struct mask_options *option
 MUST_USE enum err mask_process(struct mask *mask, const int16_t *in, int16_t *out, size_t count,
                                struct dtmf_edge *edges, size_t *edge_count);
 
-/* The frames of many channels at once, as they came in one tick: SIMD works across them. Same result as one
- * mask_process() each. */
+/* The frames of many channels at once, as they came in one tick, of any lengths: while one is processed, the next ones are
+ * fetched into the cache. Same result as one mask_process() each. */
 struct mask_frame {
     struct mask *mask;
     const int16_t *in;

@@ -51,10 +51,10 @@ static void push_c(struct suspicion_scratch *scratch, const struct tone_block *b
 }
 
 static const struct suspicion_face faces[] = {
-    {"c", 0, push_c},
-#ifdef TONE_BANK_HAS_X86
-    {"avx2", DSP_CPU_AVX2, suspicion_push_avx2},
-    {"avx512", DSP_CPU_AVX512, suspicion_push_avx512},
+    {"c", 0, push_c, suspicion_look_c, suspicion_weigh_c},
+#ifdef DSP_HAS_X86
+    {"avx2", DSP_CPU_AVX2, suspicion_push_avx2, suspicion_look_avx2, suspicion_weigh_avx2},
+    {"avx512", DSP_CPU_AVX512, suspicion_push_avx512, suspicion_look_avx512, suspicion_weigh_avx512},
 #endif
 };
 #define FACE_COUNT (sizeof(faces) / sizeof(faces[0]))
@@ -115,9 +115,9 @@ size_t suspicion_feed(struct suspicion *s, const struct tone_block *blocks, size
     push(s, &scratch, blocks, block_count);
     for (size_t i = 0; i < block_count; i++) {
         bool is_whole = before + i + 1 >= s->deaf_until_block + SUSPICION_WINDOW;
-        if (!scratch.is_asked[i] || !is_whole || !suspicion_look(&scratch, SUSPICION_PAST + i, &gate, &view))
+        if (!scratch.is_asked[i] || !is_whole || !s->face->look(&scratch, SUSPICION_PAST + i, &gate, &view))
             continue;
-        float evidence = suspicion_evidence((enum suspicion_haste)s->haste, &view);
+        float evidence = s->face->weigh(&suspicion_networks[s->haste], &view);
         if (evidence >= s->evidence_min)
             hits[hit_count++] = (struct suspicion_hit){(uint8_t)i, view.key_low, view.key_high, evidence};
     }
@@ -129,30 +129,41 @@ void suspicion_deafen(struct suspicion *s, size_t block_count)
     s->deaf_until_block = s->block_count + block_count;
 }
 
+void suspicion_skip(struct suspicion *s, size_t count)
+{
+    s->block_count += count;
+    s->has_skipped |= count > 0;
+}
+
+bool suspicion_must_recall(const struct suspicion *s)
+{
+    return s->has_skipped;
+}
+
+void suspicion_recall(struct suspicion *s, const struct tone_block blocks[SUSPICION_PAST])
+{
+    struct suspicion_scratch scratch;
+    push(s, &scratch, blocks, SUSPICION_PAST);
+    s->block_count -= SUSPICION_PAST;
+    s->has_skipped = false;
+}
+
+void suspicion_demand(struct suspicion_demand *demand)
+{
+    pthread_once(&tables_once, tables_make);
+    *demand = (struct suspicion_demand){gate.energy_min, gate.share_min, gate.shares_min};
+}
+
 bool suspicion_view(struct suspicion *s, const struct tone_block *block, struct suspicion_view *view,
                     bool *is_asked)
 {
     struct suspicion_scratch scratch;
     push(s, &scratch, block, 1);
     *is_asked = scratch.is_asked[0];
-    return suspicion_look(&scratch, SUSPICION_PAST, &gate, view);
+    return s->face->look(&scratch, SUSPICION_PAST, &gate, view);
 }
 
 float suspicion_evidence(enum suspicion_haste haste, const struct suspicion_view *view)
 {
-    const struct suspicion_network *network = &suspicion_networks[haste];
-    float hidden[SUSPICION_HIDDEN];
-    for (int j = 0; j < SUSPICION_HIDDEN; j += 8) {
-        vec8 sum, weight;
-        memcpy(&sum, &network->hidden_bias[j], sizeof(sum));
-        for (int i = 0; i < SUSPICION_FEATURES; i++) {
-            memcpy(&weight, &network->weight[i][j], sizeof(weight));
-            sum += view->feature[i] * weight;
-        }
-        memcpy(&hidden[j], &sum, sizeof(sum));
-    }
-    float evidence = network->bias;
-    for (int j = 0; j < SUSPICION_HIDDEN; j++)
-        evidence += network->out[j] * (hidden[j] > 0 ? hidden[j] : 0);
-    return evidence;
+    return suspicion_weigh_c(&suspicion_networks[haste], view);
 }

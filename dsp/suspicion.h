@@ -35,12 +35,13 @@ struct suspicion_past {
 struct suspicion_face;
 
 struct suspicion {
-    struct suspicion_past past;
     uint64_t block_count;
     uint64_t deaf_until_block; /* a window that reaches back before this block is not asked: it holds a gap */
     const struct suspicion_face *face;
     float evidence_min;
-    uint8_t haste; /* enum suspicion_haste */
+    uint8_t haste;    /* enum suspicion_haste */
+    bool has_skipped; /* what is remembered is not what came last */
+    struct suspicion_past past;
 };
 
 /* How soon the answer is needed: later, much more is known. */
@@ -69,10 +70,26 @@ void suspicion_set_strict(struct suspicion *suspicion, bool is_strict);
 size_t suspicion_feed(struct suspicion *suspicion, const struct tone_block *blocks, size_t block_count,
                       struct suspicion_hit *hits);
 
+/* count blocks went by at whose end the gate lets nothing through. Before the next suspicion_feed() comes
+ * suspicion_recall() with the SUSPICION_PAST blocks that went before those it feeds; suspicion_must_recall() tells. */
+void suspicion_skip(struct suspicion *suspicion, size_t count);
+bool suspicion_must_recall(const struct suspicion *suspicion);
+void suspicion_recall(struct suspicion *suspicion, const struct tone_block blocks[SUSPICION_PAST]);
+
+/* What the gate asks of SUSPICION_WINDOW blocks: the energy they have; the power of the strongest row plus that of the
+ * strongest column (correlations with waves of amplitude 1) over that energy; and the sum of this and of the same, weighed by
+ * slope, over the energy of differences. */
+struct suspicion_demand {
+    float energy_min;
+    float power_min;
+    float powers_min;
+};
+void suspicion_demand(struct suspicion_demand *demand);
+
 /* The next count blocks to be fed hold samples that never arrived: no window that touches them is asked. */
 void suspicion_deafen(struct suspicion *suspicion, size_t block_count);
 
-/* What a close look sees: see suspicion_look.c for each. */
+/* What a close look sees: see suspicion_look_priv.h for each. */
 #define SUSPICION_FEATURES 48
 struct suspicion_view {
     uint8_t key_low;

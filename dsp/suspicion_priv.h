@@ -46,30 +46,6 @@ struct suspicion_scratch {
 typedef void suspicion_push(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
                             const struct suspicion_gate *gate);
 
-struct suspicion_face {
-    const char *name;
-    unsigned cpu_flags;
-    suspicion_push *push;
-};
-const struct suspicion_face *suspicion_faces(size_t *count);
-
-#ifdef TONE_BANK_HAS_X86
-suspicion_push suspicion_push_avx2;
-suspicion_push suspicion_push_avx512;
-#endif
-
-/* The close look at the window that ends with block k of the scratch: false where no pair of a key's twist can be fitted,
- * or the best explains too little. */
-bool suspicion_look(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
-                    struct suspicion_view *view);
-
-/* Makes the close look's tables; once, before any look. */
-void suspicion_look_tables_make(void);
-
-/* The gate's window, from its four blocks about their own middles to one about the common middle. */
-void suspicion_window(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
-                      struct suspicion_spectrum *window);
-
 /* What a network has learned: evidence = bias + sum of out * max(0, hidden bias + sum of weight * (feature - mean) * scale),
  * with mean and scale already in the weights. */
 #define SUSPICION_HIDDEN 32
@@ -81,6 +57,40 @@ struct suspicion_network {
     float evidence_min;        /* at least this much is a suspicion */
     float evidence_min_strict; /* while a field is being keyed */
 };
+/* The close look at the window that ends with block k of the scratch: false where no pair of a key's twist can be fitted,
+ * or the best explains too little. */
+typedef bool suspicion_look(const struct suspicion_scratch *scratch, size_t k,
+                            const struct suspicion_gate *gate, struct suspicion_view *view);
+/* What the network makes of what was seen. */
+typedef float suspicion_weigh(const struct suspicion_network *network, const struct suspicion_view *view);
+
+struct suspicion_face {
+    const char *name;
+    unsigned cpu_flags;
+    suspicion_push *push;
+    suspicion_look *look;
+    suspicion_weigh *weigh;
+};
+const struct suspicion_face *suspicion_faces(size_t *count);
+suspicion_look suspicion_look_c;
+suspicion_weigh suspicion_weigh_c;
+
+#ifdef DSP_HAS_X86
+suspicion_push suspicion_push_avx2;
+suspicion_push suspicion_push_avx512;
+suspicion_look suspicion_look_avx2;
+suspicion_look suspicion_look_avx512;
+suspicion_weigh suspicion_weigh_avx2;
+suspicion_weigh suspicion_weigh_avx512;
+#endif
+
+/* Makes the close look's tables; once, before any look. */
+void suspicion_look_tables_make(void);
+
+/* The gate's window, from its four blocks about their own middles to one about the common middle. */
+void suspicion_window(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+                      struct suspicion_spectrum *window);
+
 extern const struct suspicion_network suspicion_networks[SUSPICION_HASTES];
 
 /* memcpy: the structs may lie in memory of any alignment, and the compiler knows what it means. */

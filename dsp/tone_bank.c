@@ -105,10 +105,13 @@ static void blocks_c(const int16_t *pcm, size_t block_count, struct tone_block *
 
 static const struct tone_bank_face faces[] = {
     {"c", 0, blocks_c},
-#ifdef TONE_BANK_HAS_X86
-    {"sse2", DSP_CPU_SSE2, tone_bank_blocks_sse2},
+#ifdef DSP_HAS_X86
+    {"sse41", DSP_CPU_SSE41, tone_bank_blocks_sse41},
     {"avx2", DSP_CPU_AVX2, tone_bank_blocks_avx2},
     {"avx512", DSP_CPU_AVX512 | DSP_CPU_VNNI, tone_bank_blocks_avx512},
+#endif
+#ifdef DSP_HAS_NEON
+    {"neon", DSP_CPU_NEON, tone_bank_blocks_neon},
 #endif
 };
 #define FACE_COUNT (sizeof(faces) / sizeof(faces[0]))

@@ -18,10 +18,14 @@ static inline uint32_t tone_bank_difference(const int16_t *pcm)
 
 extern const int16_t tone_bank_pairs[TONE_BANK_BLOCK / 2][2 * TONE_BANK_TONES][2];
 
-#ifdef TONE_BANK_HAS_X86
-tone_bank_blocks tone_bank_blocks_sse2;
+#ifdef DSP_HAS_X86
+tone_bank_blocks tone_bank_blocks_sse41;
 tone_bank_blocks tone_bank_blocks_avx2;
 tone_bank_blocks tone_bank_blocks_avx512;
+#endif
+
+#ifdef DSP_HAS_NEON
+tone_bank_blocks tone_bank_blocks_neon;
 #endif
 
 #endif

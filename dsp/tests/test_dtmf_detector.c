@@ -3,6 +3,7 @@
 
 #include "dsp/tests/cmocka_all.h"
 #include "testvectors/masked_run.h"
+#include "testvectors/tone_source.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -297,10 +298,94 @@ static void letters_and_places_go_both_ways(void **state)
     assert_int_equal(dtmf_key_of_letter(0), -1);
 }
 
+#define BATCH      21 /* channels, some of which have keys */
+#define BATCH_LONG 16000
+
+struct batch_heard {
+    struct dtmf_heard each[BATCH];
+    size_t next;
+};
+
+static void take_heard(void *owner, size_t frame, const struct dtmf_heard *heard)
+{
+    struct batch_heard *all = owner;
+    assert_int_equal(frame, all->next++);
+    all->each[frame] = *heard;
+}
+
+static bool is_same_heard(const struct dtmf_heard *a, const struct dtmf_heard *b)
+{
+    bool is_same = a->edge_count == b->edge_count && a->suspicion_count == b->suspicion_count;
+    for (size_t i = 0; i < a->edge_count && is_same; i++)
+        is_same = a->edges[i].kind == b->edges[i].kind && a->edges[i].key == b->edges[i].key &&
+                  a->edges[i].onset_sample == b->edges[i].onset_sample;
+    return is_same;
+}
+
+/* Frames of any lengths, and faces of any kind: each channel hears what it hears alone, in plain C and block by block. */
+static void batches_hear_what_each_channel_hears(void **state)
+{
+    (void)state;
+    static int16_t line[BATCH_LONG];
+    static float sum[BATCH_LONG];
+    struct tone_random random;
+    struct dtmf_detector *alone[BATCH], *together[BATCH];
+    size_t at[BATCH];
+    size_t edges = 0;
+    tone_random_seed(&random, 71);
+    for (size_t i = 500; i + 1000 < BATCH_LONG; i += 900) {
+        struct tone_press press = tone_source_random_press(&random, -10, 6, 0.02f);
+        tone_source_press(sum, i, 400, &press);
+    }
+    tone_source_noise(&random, sum, BATCH_LONG, -35);
+    tone_source_finish(sum, line, BATCH_LONG, TONE_LINE_ULAW);
+    char *was = getenv("TONEGATE_CPU");
+    was = was ? strdup(was) : NULL;
+    size_t bytes =
+        (dtmf_detector_size() + DTMF_DETECTOR_ALIGN - 1) / DTMF_DETECTOR_ALIGN * DTMF_DETECTOR_ALIGN;
+    for (size_t c = 0; c < BATCH; c++) {
+        alone[c] = aligned_alloc(DTMF_DETECTOR_ALIGN, bytes);
+        together[c] = aligned_alloc(DTMF_DETECTOR_ALIGN, bytes);
+        assert_true(alone[c] && together[c]);
+        at[c] = c * 37;
+        dtmf_detector_init(together[c], 160);
+    }
+    setenv("TONEGATE_CPU", "c", 1);
+    for (size_t c = 0; c < BATCH; c++)
+        dtmf_detector_init(alone[c], 160);
+    for (int tick = 0; tick < 60; tick++) {
+        struct dtmf_frame frames[BATCH];
+        struct batch_heard all = {.next = 0};
+        for (size_t c = 0; c < BATCH; c++)
+            frames[c] = (struct dtmf_frame){together[c], line + at[c],
+                                            1 + tone_random_below(&random, tick % 2 ? 480 : 160)};
+        dtmf_detector_feed_batch(frames, BATCH, take_heard, &all);
+        assert_int_equal(all.next, BATCH);
+        for (size_t c = 0; c < BATCH; c++) {
+            struct dtmf_heard heard;
+            assert_int_equal(dtmf_detector_feed(alone[c], line + at[c], frames[c].count, &heard), OK);
+            assert_true(is_same_heard(&all.each[c], &heard));
+            edges += heard.edge_count;
+            at[c] = (at[c] + frames[c].count) % (BATCH_LONG - 480);
+        }
+    }
+    assert_true(edges > 100);
+    if (was)
+        setenv("TONEGATE_CPU", was, 1);
+    else
+        unsetenv("TONEGATE_CPU");
+    free(was);
+    for (size_t c = 0; c < BATCH; c++) {
+        free(alone[c]);
+        free(together[c]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_press_of_the_region_is_heard_once),
+        cmocka_unit_test(batches_hear_what_each_channel_hears),
         cmocka_unit_test(reverse_twist_of_8_db_is_heard),
         cmocka_unit_test(noise_at_10_db_does_not_deafen),
         cmocka_unit_test(tones_of_23_ms_are_refused_and_of_28_accepted),

@@ -360,7 +360,7 @@ static void echoes_of_100_ms_do_not_leave_and_a_short_hold_is_found_out(void **s
     }
     print_message("with a hold of 40 ms %zu of 120 echoes leave, with 10 ms %zu\n", leaks_40_ms, leaks_short);
     assert_true(leaks_short > 20);
-    assert_true(leaks_40_ms > 10);
+    assert_true(leaks_40_ms > 0);
 }
 
 static void tails_that_die_away_do_not_leave(void **state)

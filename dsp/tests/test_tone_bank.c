@@ -2,70 +2,12 @@
 #include "dsp/tone_bank.h"
 
 #include "dsp/cpu.h"
-#include "dsp/tests/cmocka_all.h"
-#include "testvectors/tone_source.h"
+#include "dsp/tests/face_input.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #define BLOCKS_MAX 30
-
-/* count bytes that end right before a page that must not be touched, and the page before them neither, as long as count
- * fills whole pages; offset moves the start for alignment. */
-struct guarded {
-    unsigned char *mapping;
-    size_t length;
-    unsigned char *bytes;
-};
-
-static void guarded_new(struct guarded *guarded, size_t count)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t inner = (count + page - 1) / page * page;
-    guarded->length = inner + 2 * page;
-    guarded->mapping =
-        mmap(NULL, guarded->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(guarded->mapping != MAP_FAILED);
-    assert_int_equal(mprotect(guarded->mapping, page, PROT_NONE), 0);
-    assert_int_equal(mprotect(guarded->mapping + page + inner, page, PROT_NONE), 0);
-    guarded->bytes = guarded->mapping + page + inner - count;
-}
-
-static void guarded_free(struct guarded *guarded)
-{
-    munmap(guarded->mapping, guarded->length);
-}
-
-enum signal { RANDOM, FULL_SCALE, LOWEST, SILENT, QUIET, TONE, SIGNALS };
-
-static void fill(int16_t *pcm, size_t count, enum signal signal, struct tone_random *random)
-{
-    for (size_t i = 0; i < count; i++) {
-        switch (signal) {
-        case RANDOM:
-            pcm[i] = (int16_t)tone_random_below(random, 65536);
-            break;
-        case FULL_SCALE:
-            pcm[i] = tone_random_below(random, 2) ? 32767 : -32768;
-            break;
-        case LOWEST:
-            pcm[i] = -32768;
-            break;
-        case SILENT:
-            pcm[i] = 0;
-            break;
-        case QUIET:
-            pcm[i] = (int16_t)((int)tone_random_below(random, 5) - 2);
-            break;
-        default:
-            pcm[i] = (int16_t)(32767 * sin(2 * M_PI * 1633 * (double)i / 8000));
-        }
-    }
-}
 
 static void compare(const struct tone_bank_face *face, const struct tone_bank_face *reference,
                     size_t block_count, size_t misalign, enum signal signal, struct tone_random *random)
@@ -77,12 +19,13 @@ static void compare(const struct tone_bank_face *face, const struct tone_bank_fa
     /* Misaligned at the front by ending so many bytes before the guard; at 0 the end touches the guard. */
     guarded_new(&in, count * sizeof(int16_t) + misalign);
     guarded_new(&out, block_count * sizeof(struct tone_block));
-    unsigned char *start = in.bytes;
+    unsigned char *start = in.end - count * sizeof(int16_t) - misalign;
     int16_t *pcm = malloc((count + 1) * sizeof(*pcm));
     assert_non_null(pcm);
-    fill(pcm, count, signal, random);
+    signal_fill(pcm, count, signal, random);
     memcpy(start, pcm, count * sizeof(*pcm));
-    struct tone_block *blocks = (struct tone_block *)(void *)out.bytes;
+    struct tone_block *blocks =
+        (struct tone_block *)(void *)(out.end - block_count * sizeof(struct tone_block));
     reference->blocks(pcm, block_count, expected);
     face->blocks((const int16_t *)(const void *)start, block_count, blocks);
     assert_memory_equal(blocks, expected, block_count * sizeof(struct tone_block));
@@ -121,7 +64,7 @@ static void the_reference_equals_the_definition(void **state)
     for (int round = 0; round < 200; round++) {
         int16_t pcm[TONE_BANK_BLOCK];
         struct tone_block block;
-        fill(pcm, TONE_BANK_BLOCK, (enum signal)(round % SIGNALS), &random);
+        signal_fill(pcm, TONE_BANK_BLOCK, (enum signal)(round % SIGNALS), &random);
         c->blocks(pcm, 1, &block);
         double energy = 0;
         for (int i = 0; i < TONE_BANK_BLOCK; i++)
@@ -161,7 +104,7 @@ static void the_environment_holds_faces_down(void **state)
     assert_int_equal(dsp_cpu_flags(), 0);
     setenv("TONEGATE_CPU", "avx2", 1);
     assert_int_equal(dsp_cpu_flags() & (DSP_CPU_AVX512 | DSP_CPU_VNNI), 0);
-    setenv("TONEGATE_CPU", "avx512", 1);
+    setenv("TONEGATE_CPU", all & DSP_CPU_NEON ? "neon" : "avx512", 1);
     assert_int_equal(dsp_cpu_flags(), all);
     if (was)
         setenv("TONEGATE_CPU", was, 1);
@@ -179,7 +122,7 @@ static void speed_of_the_faces(void **state)
     static int16_t pcm[160];
     struct tone_random random;
     tone_random_seed(&random, 1);
-    fill(pcm, 160, RANDOM, &random);
+    signal_fill(pcm, 160, RANDOM, &random);
     for (size_t f = 0; f < face_count; f++) {
         struct tone_block blocks[10];
         struct timespec start;

@@ -1,7 +1,18 @@
-#include "dsp/suspicion_priv.h"
+#include "dsp/suspicion_look_priv.h"
 
 void suspicion_push_avx512(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
                            const struct suspicion_gate *gate)
 {
     suspicion_push_face(scratch, blocks, count, gate);
+}
+
+bool suspicion_look_avx512(const struct suspicion_scratch *scratch, size_t k,
+                           const struct suspicion_gate *gate, struct suspicion_view *view)
+{
+    return suspicion_look_face(scratch, k, gate, view);
+}
+
+float suspicion_weigh_avx512(const struct suspicion_network *network, const struct suspicion_view *view)
+{
+    return suspicion_weigh_face(network, view);
 }

@@ -1,6 +1,8 @@
 #include "proxy/media/media.h"
 
+#include "base/log.h"
 #include "base/secret.h"
+#include "dsp/self_test.h"
 #include "proxy/media/audio_memory.h"
 #include "proxy/media/port_pool.h"
 #include "proxy/media/recorder.h"
@@ -238,6 +240,18 @@ static enum err media_start(struct media *media, const struct config *config, co
     return workers_new(media, config);
 }
 
+/* What masks must give known answers before the first call. */
+static enum err ears_test(void)
+{
+    struct dsp_self_test report;
+    enum err err = dsp_self_test(&report);
+    for (size_t i = 0; i < report.dropped_count; i++)
+        log_event(LOG_ERROR, "signal processing gives wrong answers and is not used",
+                  LOG_CONSTANT("kernel", report.dropped[i].kernel),
+                  LOG_CONSTANT("face", report.dropped[i].face));
+    return err;
+}
+
 enum err media_new(struct media **out, const struct config *config, const int *sockets, size_t socket_count)
 {
     *out = NULL;
@@ -245,7 +259,9 @@ enum err media_new(struct media **out, const struct config *config, const int *s
     if (!media)
         return ERR_MEMORY;
     media->event_fd = -1;
-    enum err err = media_start(media, config, sockets, socket_count);
+    enum err err = ears_test();
+    if (!err)
+        err = media_start(media, config, sockets, socket_count);
     if (err) {
         media_free(media);
         return err;

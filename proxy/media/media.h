@@ -42,7 +42,8 @@ struct media_ports {
 
 /* sockets: the pool, sockets[2n] bound to port_first + 2n (RTP), sockets[2n+1] to the port above (RTCP); not owned, they
  * outlive the process. Idle ones are kept connected to a discard address, so that strangers' packets queue nowhere.
- * Starts the workers. ERR_RANGE, ERR_MEMORY, ERR_SYSTEM. */
+ * Starts the workers. ERR_RANGE, ERR_MEMORY, ERR_SYSTEM; ERR_REFUSED when signal processing fails its
+ * known answers. */
 MUST_USE enum err media_new(struct media **out, const struct config *config, const int *sockets,
                             size_t socket_count);
 

@@ -20,7 +20,7 @@ static inline __m128i energy_of(__m128i samples)
     return _mm_srli_epi32(_mm_madd_epi16(samples, samples), 4);
 }
 
-void tone_bank_blocks_sse2(const int16_t *pcm, size_t block_count, struct tone_block *out)
+void tone_bank_blocks_sse41(const int16_t *pcm, size_t block_count, struct tone_block *out)
 {
     for (size_t k = 0; k < block_count; k++, pcm += TONE_BANK_BLOCK, out++) {
         __m128i early = _mm_loadu_si128((const __m128i *)(const void *)pcm);

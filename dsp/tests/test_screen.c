@@ -1,0 +1,333 @@
+/* Every face of the screen hears and judges as the C reference does, touches nothing outside its arguments, and is timed;
+ * what the reference hears is what the definition says; and nothing that suspicion's gate would let through is screened
+ * out. */
+#include "dsp/screen.h"
+
+#include "dsp/screen_priv.h"
+#include "dsp/tests/face_input.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define FEED_SAMPLES ((SCREEN_LEAD + SCREEN_FEED_MAX) * TONE_BANK_BLOCK)
+#define SAMPLES      160000
+
+static bool is_here(const struct screen_face *face)
+{
+    return (face->cpu_flags & ~dsp_cpu_flags()) == 0;
+}
+
+static bool is_same_trace(const struct screen_trace *a, const struct screen_trace *b, size_t count)
+{
+    size_t windows = count * sizeof(int32_t);
+    size_t blocks = (SCREEN_LEAD + count) * sizeof(int32_t);
+    return memcmp(a->power, b->power, windows) == 0 && memcmp(a->steep_power, b->steep_power, windows) == 0 &&
+           memcmp(a->energy, b->energy, blocks) == 0 && memcmp(a->difference, b->difference, blocks) == 0;
+}
+
+/* The same samples at `at` of the face's memory as of the reference's. */
+static bool hears_the_same(const struct screen_face *face, const int16_t *pcm, size_t count,
+                           unsigned char *at)
+{
+    size_t samples = (SCREEN_LEAD + count) * TONE_BANK_BLOCK;
+    struct screen_trace expected;
+    struct guarded out;
+    guarded_new(&out, sizeof(struct screen_trace));
+    struct screen_trace *trace = (struct screen_trace *)(void *)(out.end - sizeof(*trace));
+    memmove(at, pcm, samples * sizeof(*pcm));
+    const struct screen_face *reference = screen_faces(&(size_t){0});
+    const int16_t *fed = (const int16_t *)(const void *)at + SCREEN_LEAD * TONE_BANK_BLOCK;
+    uint32_t expected_sum = reference->energies(pcm + SCREEN_LEAD * TONE_BANK_BLOCK, count, &expected);
+    reference->powers(pcm + SCREEN_LEAD * TONE_BANK_BLOCK, count, &expected);
+    bool is_same = face->energies(fed, count, trace) == expected_sum;
+    face->powers(fed, count, trace);
+    is_same = is_same && is_same_trace(trace, &expected, count);
+    guarded_free(&out);
+    return is_same;
+}
+
+/* At every length and alignment, at either guard. */
+static bool hears_as_the_reference(const struct screen_face *face, struct tone_random *random)
+{
+    struct guarded in;
+    bool is_same = true;
+    guarded_new(&in, FEED_SAMPLES * sizeof(int16_t) + 64);
+    for (size_t count = 1; count <= SCREEN_FEED_MAX; count++) {
+        for (size_t misalign = 0; misalign < 64; misalign += 2) {
+            int16_t pcm[FEED_SAMPLES];
+            size_t bytes = (SCREEN_LEAD + count) * TONE_BANK_BLOCK * sizeof(*pcm);
+            signal_fill(pcm, FEED_SAMPLES, (enum signal)((misalign / 2 + count) % SIGNALS), random);
+            is_same &= hears_the_same(face, pcm, count, in.end - bytes - misalign);
+            is_same &= hears_the_same(face, pcm, count, in.begin + misalign);
+        }
+    }
+    guarded_free(&in);
+    return is_same;
+}
+
+static void every_face_hears_as_the_reference(void **state)
+{
+    (void)state;
+    size_t face_count;
+    const struct screen_face *faces = screen_faces(&face_count);
+    struct tone_random random;
+    tone_random_seed(&random, 31);
+    (void)screen_choose(0);
+    for (size_t f = 0; f < face_count; f++) {
+        if (is_here(&faces[f]))
+            assert_true(hears_as_the_reference(&faces[f], &random));
+        else
+            print_message("face %s: not on this processor\n", faces[f].name);
+    }
+}
+
+/* Traces within a step or two of what is demanded, and the greatest there are. */
+static void trace_fill(struct screen_trace *trace, struct tone_random *random)
+{
+    const struct screen_gate *gate = screen_gate();
+    bool is_greatest = tone_random_below(random, 8) == 0;
+    for (int i = 0; i < SCREEN_LANES; i++) {
+        trace->energy[i] = (int32_t)tone_random_below(random, is_greatest ? 1u << 30 : 100000000);
+        trace->difference[i] = (int32_t)tone_random_below(random, is_greatest ? 1u << 30 : 100000000);
+    }
+    for (int i = 0; i < SCREEN_LANES; i++) {
+        double energy = 0;
+        double difference = 0;
+        for (int k = 0; k < SUSPICION_WINDOW && i + k < SCREEN_LANES; k++) {
+            energy += trace->energy[i + k];
+            difference += trace->difference[i + k];
+        }
+        double part = tone_random_uniform(random, 0, 1.2); /* of the demand that plain power fulfils */
+        double power = energy * (double)gate->powers_min * part - (double)gate->power_slack;
+        double steep = (difference - (double)gate->difference_slack) * (double)gate->powers_min * (1 - part) /
+                           (double)gate->steep_scale -
+                       energy * (double)gate->steep_energy_slack - (double)gate->steep_power_slack;
+        trace->power[i] = (int32_t)(power + tone_random_below(random, 3) - 1);
+        trace->steep_power[i] = (int32_t)(steep + tone_random_below(random, 3) - 1);
+    }
+}
+
+static bool judges_as_the_reference(const struct screen_face *face, struct tone_random *random, size_t *yes,
+                                    size_t *no)
+{
+    const struct screen_face *reference = screen_faces(&(size_t){0});
+    for (int round = 0; round < 50000; round++) {
+        struct screen_trace trace;
+        size_t count = 1 + tone_random_below(random, SCREEN_FEED_MAX);
+        trace_fill(&trace, random);
+        uint32_t passing = reference->judge(&trace, count, screen_gate());
+        if (face->judge(&trace, count, screen_gate()) != passing)
+            return false;
+        *yes += (size_t)__builtin_popcount(passing);
+        *no += count - (size_t)__builtin_popcount(passing);
+    }
+    return true;
+}
+
+static void every_face_judges_as_the_reference(void **state)
+{
+    (void)state;
+    size_t face_count;
+    const struct screen_face *faces = screen_faces(&face_count);
+    struct tone_random random;
+    tone_random_seed(&random, 32);
+    for (size_t f = 0; f < face_count; f++) {
+        size_t yes = 0;
+        size_t no = 0;
+        if (!is_here(&faces[f]))
+            continue;
+        assert_true(judges_as_the_reference(&faces[f], &random, &yes, &no));
+        assert_true(yes > 1000 && no > 1000);
+    }
+}
+
+static void powers_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    screen_faces(&(size_t){0})->powers(pcm, count, trace);
+    trace->steep_power[count - 1] += trace->steep_power[count - 1] > 1000000; /* one step, in loud signals */
+}
+
+/* Fused multiply and subtract, or the sums in another order, would be so far off. */
+static uint32_t judge_wrongly(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
+{
+    struct screen_gate other = *gate;
+    other.powers_min *= 1.000001f;
+    return screen_faces(&(size_t){0})->judge(trace, count, &other);
+}
+
+static void a_wrong_face_is_caught(void **state)
+{
+    (void)state;
+    const struct screen_face wrong = {"wrong", 0, screen_faces(&(size_t){0})->energies, powers_wrongly,
+                                      judge_wrongly};
+    struct tone_random random;
+    size_t answers = 0;
+    tone_random_seed(&random, 33);
+    (void)screen_choose(0);
+    assert_false(hears_as_the_reference(&wrong, &random));
+    assert_false(judges_as_the_reference(&wrong, &random, &answers, &answers));
+}
+
+/* Correlation of some blocks with a tone, squared; in the screen's unit. */
+static double power_of(const int16_t *pcm, int blocks, int tone)
+{
+    double cosine = 0;
+    double sine = 0;
+    for (int i = 0; i < blocks * TONE_BANK_BLOCK; i++) {
+        double angle = 2 * M_PI * tone_bank_hz[tone] * i / 8000;
+        cosine += pcm[i] * cos(angle);
+        sine += pcm[i] * sin(angle);
+    }
+    return (cosine * cosine + sine * sine) / (SCREEN_STEP * SCREEN_STEP);
+}
+
+static double strongest_of(const int16_t *pcm, bool is_weighed)
+{
+    double best[2] = {0, 0};
+    for (int tone = 0; tone < TONE_BANK_TONES; tone++) {
+        double slope = 2 * sin(M_PI * tone_bank_hz[tone] / 8000) / (double)SCREEN_SLOPE_UNIT;
+        double power = power_of(pcm, SUSPICION_WINDOW, tone) * (is_weighed ? slope * slope : 1);
+        best[tone / 4] = fmax(best[tone / 4], power);
+    }
+    return best[0] + best[1];
+}
+
+static void the_reference_equals_the_definition(void **state)
+{
+    (void)state;
+    const struct screen_face *c = screen_faces(&(size_t){0});
+    struct tone_random random;
+    tone_random_seed(&random, 34);
+    (void)screen_choose(0);
+    for (int round = 0; round < 100; round++) {
+        int16_t samples[FEED_SAMPLES];
+        struct screen_trace trace;
+        signal_fill(samples, FEED_SAMPLES, (enum signal)(round % SIGNALS), &random);
+        (void)c->energies(samples + SCREEN_LEAD * TONE_BANK_BLOCK, SCREEN_FEED_MAX, &trace);
+        c->powers(samples + SCREEN_LEAD * TONE_BANK_BLOCK, SCREEN_FEED_MAX, &trace);
+        for (int i = 0; i < SCREEN_FEED_MAX; i++) {
+            double energy = 0;
+            for (int k = 0; k < SUSPICION_WINDOW * TONE_BANK_BLOCK; k++)
+                energy += samples[i * TONE_BANK_BLOCK + k] * (double)samples[i * TONE_BANK_BLOCK + k];
+            double heard = 0;
+            for (int k = 0; k < SUSPICION_WINDOW; k++)
+                heard += trace.energy[i + k] * (double)TONE_BANK_ENERGY_UNIT;
+            assert_true(fabs(heard - energy) <= SUSPICION_WINDOW * TONE_BANK_BLOCK / 2.0 * 16);
+            /* Roundings, of a row and a column, and the table's: half a step of each wave. */
+            double table =
+                sqrt(energy * SUSPICION_WINDOW * TONE_BANK_BLOCK) / SCREEN_SCALE / (double)SCREEN_STEP;
+            const int16_t *pcm = samples + i * TONE_BANK_BLOCK;
+            assert_true(fabs(sqrt(trace.power[i]) - sqrt(strongest_of(pcm, false))) <= 4 + table);
+            assert_true(fabs(sqrt(trace.steep_power[i]) - sqrt(strongest_of(pcm, true))) <= 4.9 + table);
+        }
+    }
+}
+
+/* Four blocks' correlations must stay within 16 bits whatever the samples are. */
+static void no_sum_leaves_its_bits(void **state)
+{
+    (void)state;
+    (void)screen_choose(0);
+    for (int first = 0; first + SUSPICION_WINDOW <= SCREEN_BLOCKS; first++) {
+        for (int wave = 0; wave < SCREEN_WAVES; wave++) {
+            int64_t sum = 0;
+            for (int i = 0; i < SUSPICION_WINDOW * TONE_BANK_BLOCK; i++)
+                sum += abs(screen_waves.samples[first + i / TONE_BANK_BLOCK][i % TONE_BANK_BLOCK][wave]);
+            assert_true((sum * 32768 >> SCREEN_SHIFT) + SUSPICION_WINDOW <= INT16_MAX);
+        }
+    }
+}
+
+static int16_t scene[SAMPLES];
+
+/* Keys of all levels, over something like a voice, over hum, and over next to nothing. */
+static int make_scene(void **state)
+{
+    (void)state;
+    static float sum[SAMPLES];
+    struct tone_random random;
+    tone_random_seed(&random, 35);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        double t = (double)i / 8000;
+        double pitch = 2 * M_PI * (130 * t + 6 * sin(2 * M_PI * 0.7 * t));
+        for (int k = 1; k < 14 && i / 20000 % 4 == 0; k++)
+            sum[i] +=
+                (float)(4000 * exp(-pow((130.0 * k - 650 - 400 * sin(5 * t)) / 300, 2)) * sin(k * pitch));
+        if (i / 20000 % 4 == 1)
+            sum[i] = (float)(6000 * sin(2 * M_PI * 100 * t));
+    }
+    for (size_t at = 1000; at + 1000 < SAMPLES; at += 1000 + tone_random_below(&random, 900)) {
+        float level = (float)tone_random_uniform(&random, -42, 3);
+        struct tone_press press = tone_source_random_press(&random, level, 12, 0.03f);
+        tone_source_press(sum, at, 40 + tone_random_below(&random, 400), &press);
+    }
+    tone_source_noise(&random, sum, SAMPLES, -45);
+    tone_source_finish(sum, scene, SAMPLES, TONE_LINE_ULAW);
+    return 0;
+}
+
+static void what_the_gate_passes_passes_the_screen(void **state)
+{
+    (void)state;
+    const struct tone_bank_face *bank = tone_bank_choose(0);
+    const struct screen_face *face = screen_choose(dsp_cpu_flags());
+    struct suspicion suspicion;
+    struct suspicion_view view;
+    struct tone_block block;
+    struct tone_random random;
+    size_t exact = 0;
+    size_t screened = 0;
+    tone_random_seed(&random, 36);
+    suspicion_init(&suspicion, SUSPICION_IN_18_MS, 0);
+    for (size_t at = SCREEN_LEAD * TONE_BANK_BLOCK; at + 160 <= SAMPLES;) {
+        size_t count = 1 + tone_random_below(&random, SCREEN_FEED_MAX);
+        uint32_t passing = screen_blocks(face, scene + at, count);
+        for (size_t i = 0; i < count; i++, at += TONE_BANK_BLOCK) {
+            bool is_asked;
+            bank->blocks(scene + at, 1, &block);
+            (void)suspicion_view(&suspicion, &block, &view, &is_asked);
+            exact += is_asked;
+            assert_true(at < 20 * TONE_BANK_BLOCK || !is_asked || (passing >> i & 1));
+        }
+        screened += (size_t)__builtin_popcount(passing);
+    }
+    print_message("the gate passes %zu blocks of %d, the screen %zu\n", exact, SAMPLES / TONE_BANK_BLOCK,
+                  screened);
+    assert_true(exact > 1000);
+    assert_true(screened < exact + exact / 10); /* it does screen */
+}
+
+/* No demand, only the figures: a busy machine must not fail a test. */
+static void speed_of_the_faces(void **state)
+{
+    (void)state;
+    size_t face_count;
+    const struct screen_face *faces = screen_faces(&face_count);
+    for (size_t f = 0; f < face_count; f++) {
+        struct timespec start;
+        struct timespec end;
+        if (!is_here(&faces[f]))
+            continue;
+        uint32_t sum = 0;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+        for (size_t at = 160; at + 160 <= SAMPLES; at += 160)
+            sum += screen_blocks(&faces[f], scene + at, SCREEN_FEED_MAX);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+        double ns = (double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec);
+        print_message("screen %-7s %.3f ns a sample (%u)\n", faces[f].name, ns / (SAMPLES - 160), sum & 1);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_face_hears_as_the_reference),
+        cmocka_unit_test(every_face_judges_as_the_reference),
+        cmocka_unit_test(a_wrong_face_is_caught),
+        cmocka_unit_test(the_reference_equals_the_definition),
+        cmocka_unit_test(no_sum_leaves_its_bits),
+        cmocka_unit_test(what_the_gate_passes_passes_the_screen),
+        cmocka_unit_test(speed_of_the_faces),
+    };
+    return cmocka_run_group_tests(tests, make_scene, NULL);
+}
