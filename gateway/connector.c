@@ -1,13 +1,13 @@
 #include "gateway/connector.h"
 
 #include "base/log.h"
-#include "gateway/adyen.h"
-#include "gateway/braintree.h"
-#include "gateway/cybersource.h"
+#include "gateway/connectors/adyen.h"
+#include "gateway/connectors/braintree.h"
+#include "gateway/connectors/cybersource.h"
+#include "gateway/connectors/paypal.h"
+#include "gateway/connectors/stripe.h"
+#include "gateway/connectors/worldpay.h"
 #include "gateway/money.h"
-#include "gateway/paypal.h"
-#include "gateway/stripe.h"
-#include "gateway/worldpay.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>

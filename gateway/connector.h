@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct mapping; /* gateway/mapping.h */
+struct mapping; /* gateway/connectors/mapping.h */
 
 enum connector_operation {
     CONNECTOR_TOKENISE, /* card -> token; the only one that is given a card */

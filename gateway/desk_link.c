@@ -1,7 +1,7 @@
 #include "gateway/desk_link.h"
 
 #include "base/log.h"
-#include "gateway/hook_body.h"
+#include "gateway/platforms/hook_body.h"
 
 #include <unistd.h>
 

@@ -5,7 +5,7 @@
 #define TONEGATE_GATEWAY_DESK_LINK_H
 
 #include "base/msg.h"
-#include "gateway/hooks.h"
+#include "gateway/platforms/hooks.h"
 #include "gateway/step.h"
 
 struct desk_link {

@@ -7,7 +7,7 @@
 #include "base/secret.h"
 #include "gateway/breaker.h"
 #include "gateway/connector.h"
-#include "gateway/key_ring.h"
+#include "gateway/keys/key_ring.h"
 #include "gateway/order_msg.h"
 #include "gateway/trace.h"
 

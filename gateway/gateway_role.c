@@ -5,10 +5,10 @@
 #include "base/role.h"
 #include "base/secret_source.h"
 #include "base/wall.h"
+#include "gateway/connectors/generic.h"
 #include "gateway/desk_link.h"
 #include "gateway/endpoint.h"
-#include "gateway/generic.h"
-#include "gateway/key_store.h"
+#include "gateway/keys/key_store.h"
 #include "gateway/vault_link.h"
 #include "gateway/wipe_heap.h"
 

@@ -6,7 +6,7 @@
 #include "bench/leak/leak_command.h"
 #include "bench/recordings/detect.h"
 #include "bench/recordings/mask_command.h"
-#include "gateway/generic.h"
+#include "gateway/connectors/generic.h"
 #include "proxy/sip/call_table.h"
 #include "proxy/supervisor/supervisor.h"
 

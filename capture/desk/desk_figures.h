@@ -4,7 +4,7 @@
 #define TONEGATE_CAPTURE_DESK_DESK_FIGURES_H
 
 #include "base/clock.h"
-#include "capture/desk/store_report.h"
+#include "capture/desk/store/store_report.h"
 #include "gateway/order_msg.h"
 
 #include <jansson.h>

@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "capture/desk/store_hooks.h"
-#include "capture/desk/store_orders.h"
+#include "capture/desk/store/store_hooks.h"
+#include "capture/desk/store/store_orders.h"
 
 struct desk;
 

@@ -3,7 +3,7 @@
 #ifndef TONEGATE_CAPTURE_DESK_DESK_MODEL_H
 #define TONEGATE_CAPTURE_DESK_DESK_MODEL_H
 
-#include "capture/desk/store.h"
+#include "capture/desk/store/store.h"
 #include "proxy/proxy_msg.h"
 
 #include <stdbool.h>

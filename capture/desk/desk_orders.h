@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "capture/desk/store_orders.h"
-#include "capture/desk/webhook.h"
+#include "capture/desk/store/store_orders.h"
+#include "capture/desk/webhooks/webhook.h"
 
 struct desk;
 

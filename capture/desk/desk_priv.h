@@ -11,10 +11,10 @@
 #include "capture/desk/desk_model.h"
 #include "capture/desk/desk_orders.h"
 #include "capture/desk/failures.h"
-#include "capture/desk/store.h"
-#include "capture/desk/store_webhooks.h"
+#include "capture/desk/store/store.h"
+#include "capture/desk/store/store_webhooks.h"
 #include "capture/desk/tokens.h"
-#include "capture/desk/webhook.h"
+#include "capture/desk/webhooks/webhook.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* A webhook's whole way, for each vendor: first byte vendor, then header lines, an empty line, the body. Once as it came
  * (nothing unsigned may pass), once the signed text alone, as if the vendor had been taken over. */
 #include "base/secret.h"
-#include "capture/desk/webhook_priv.h"
+#include "capture/desk/webhooks/webhook_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "capture/tests/desk_harness.h"
 
-#include "capture/desk/store.h"
+#include "capture/desk/store/store.h"
 
 #include "base/clock.h"
 #include "base/role_msg.h"

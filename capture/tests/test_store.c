@@ -1,7 +1,7 @@
 /* The store: what it keeps, in which order, and that a disk failing at any point means "not kept" or "kept", never
  * half. */
 #include "base/log.h"
-#include "capture/desk/store.h"
+#include "capture/desk/store/store.h"
 #include "capture/tests/store_faults.h"
 
 #include <setjmp.h>
@@ -177,7 +177,8 @@ static void a_file_of_the_first_schema_is_migrated_and_a_newer_one_refused(void 
 static void kind_and_gateway_are_kept_for_whoever_asks_later(void **state)
 {
     struct store_intent intent;
-    struct store_capture capture = {.id = CAPTURE, .call_id = 7, .kind = CAPTURE_KIND_AUTHORISE, .attempt = 1};
+    struct store_capture capture = {
+        .id = CAPTURE, .call_id = 7, .kind = CAPTURE_KIND_AUTHORISE, .attempt = 1};
     (void)state;
     struct store *store = open_store(NULL);
     assert_int_equal(store_capture_insert(store, &capture, "", NULL), OK);

@@ -2,7 +2,7 @@
 #ifndef TONEGATE_CAPTURE_TESTS_WEBHOOK_SIGNER_H
 #define TONEGATE_CAPTURE_TESTS_WEBHOOK_SIGNER_H
 
-#include "capture/desk/webhook.h"
+#include "capture/desk/webhooks/webhook.h"
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>

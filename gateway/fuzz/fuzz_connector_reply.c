@@ -1,12 +1,12 @@
 /* An answer of a gateway that was taken over: first byte the connector, second the step and its round (top bit:
  * authorise only), third the status, then header lines up to an empty line, then the body. Whatever it says, the
  * verdict stays inside its type and no card number becomes a reference. */
-#include "gateway/adyen.h"
-#include "gateway/braintree.h"
-#include "gateway/cybersource.h"
-#include "gateway/paypal.h"
-#include "gateway/stripe.h"
-#include "gateway/worldpay.h"
+#include "gateway/connectors/adyen.h"
+#include "gateway/connectors/braintree.h"
+#include "gateway/connectors/cybersource.h"
+#include "gateway/connectors/paypal.h"
+#include "gateway/connectors/stripe.h"
+#include "gateway/connectors/worldpay.h"
 
 #include <string.h>
 

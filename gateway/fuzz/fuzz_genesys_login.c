@@ -1,5 +1,5 @@
 /* What a login at Genesys Cloud may answer: a token is taken whole or not at all, and nothing a header cannot hold. */
-#include "gateway/genesys.h"
+#include "gateway/platforms/genesys.h"
 
 #include <stdlib.h>
 #include <string.h>

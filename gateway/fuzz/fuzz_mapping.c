@@ -1,6 +1,6 @@
 /* A mapping file. Whatever it says, the loader ends, with a line for what is wrong; and what it lets through never puts a
  * digit of a card outside the body of TOKENISE. */
-#include "gateway/generic.h"
+#include "gateway/connectors/generic.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* An answer of a gateway that is spoken to by a mapping: first byte the mapping, second the step, third the status, then
  * the body, JSON or XML. Whatever it says, the verdict stays inside its type, no card number becomes a reference, and
  * money is not believed to have moved without the order's name and amount. */
-#include "gateway/generic.h"
-#include "gateway/reply_xml.h"
+#include "gateway/connectors/generic.h"
+#include "gateway/connectors/reply_xml.h"
 
 #include <string.h>
 

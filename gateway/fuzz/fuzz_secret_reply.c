@@ -1,10 +1,10 @@
 /* An answer of a secret store or a metadata service that was taken over: first byte which of them, second the status, the
  * rest the body. Whatever it says, a key is printable, of its bound, and empty when it was refused; what becomes part of a
  * path or a header has nothing in it that could end one. */
-#include "gateway/aws_credentials.h"
-#include "gateway/secrets_manager.h"
+#include "gateway/keys/aws_credentials.h"
+#include "gateway/keys/secrets_manager.h"
+#include "gateway/keys/vault_kv.h"
 #include "gateway/sigv4.h"
-#include "gateway/vault_kv.h"
 
 #include <string.h>
 

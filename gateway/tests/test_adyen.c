@@ -1,5 +1,5 @@
 /* Adyen's connector row by row, and payments against a server that keeps idempotency keys: STATUS is CONFIRM's request again. */
-#include "gateway/adyen.h"
+#include "gateway/connectors/adyen.h"
 #include "gateway/tests/connector_case.h"
 #include "gateway/tests/strict/strict_rig.h"
 #include "gateway/wipe_heap.h"

@@ -1,5 +1,5 @@
 /* Braintree's connector row by row, and that what may have been carried out is never sent twice. */
-#include "gateway/braintree.h"
+#include "gateway/connectors/braintree.h"
 #include "gateway/tests/connector_case.h"
 #include "gateway/tests/fake/fake_gateway.h"
 #include "gateway/tests/rig.h"

@@ -1,6 +1,6 @@
 /* Cybersource's connector row by row, and payments and what follows them against a server that recomputes the signature
  * and refuses what Cybersource's pages do not allow. */
-#include "gateway/cybersource.h"
+#include "gateway/connectors/cybersource.h"
 #include "gateway/tests/connector_case.h"
 #include "gateway/tests/strict/strict_rig.h"
 #include "gateway/wipe_heap.h"

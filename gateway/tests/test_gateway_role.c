@@ -354,8 +354,8 @@ static void a_gateway_without_code_is_paid_behind_the_wall(void **state)
     (void)state;
     static const struct {
         const char *dialect, *connector, *mapping, *key;
-    } rows[] = {{"tokens", "rest", "gateway/mappings/tokens-v1.yaml", "bearer:apikey"},
-                {"xml", "xml", "gateway/mappings/xml-post.yaml", "user:password"}};
+    } rows[] = {{"tokens", "rest", "gateway/connectors/mappings/tokens-v1.yaml", "bearer:apikey"},
+                {"xml", "xml", "gateway/connectors/mappings/xml-post.yaml", "user:password"}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct strict_peer peer;
         strict_peer_start(&peer, rows[i].dialect);
@@ -369,7 +369,7 @@ static void a_gateway_without_code_is_paid_behind_the_wall(void **state)
 static void a_mapping_that_is_wrong_stops_the_start_and_is_told(void **state)
 {
     (void)state;
-    static const char *const mappings[] = {"", "/nowhere.yaml", "gateway/mappings/xml-post.yaml",
+    static const char *const mappings[] = {"", "/nowhere.yaml", "gateway/connectors/mappings/xml-post.yaml",
                                            "packages.txt"};
     for (size_t i = 0; i < sizeof(mappings) / sizeof(mappings[0]); i++) {
         const struct config config = make_mapped("https://127.0.0.1:1", "rest", mappings[i], "key");

@@ -1,7 +1,7 @@
 /* Payments by mapping files, over TLS, through the steps of the role, at gateways that take nothing they were not told
  * about (peer/strict_gateway.py): unknown fields and headers are refused there, signatures computed again, and what was
  * charged stands in a journal. */
-#include "gateway/generic.h"
+#include "gateway/connectors/generic.h"
 #include "gateway/step.h"
 #include "gateway/tests/peer/strict_peer.h"
 #include "gateway/tests/rig.h"
@@ -53,7 +53,7 @@ static const char *file_of(const struct dialect *dialect, const char *auth)
 {
     static char made[256];
     char line[256], path[256];
-    snprintf(path, sizeof(path), "gateway/mappings/%s.yaml", auth ? "tokens-v1" : dialect->file);
+    snprintf(path, sizeof(path), "gateway/connectors/mappings/%s.yaml", auth ? "tokens-v1" : dialect->file);
     snprintf(made, sizeof(made), "%s", auth ? rig_path("made.yaml") : path);
     if (!auth)
         return made;
@@ -216,7 +216,7 @@ static void reopen_with(struct place *place, const struct dialect *dialect, cons
 {
     static char file_text[16384], text[20000];
     char message[MAPPING_ERROR_BYTES] = "", path[128];
-    snprintf(path, sizeof(path), "gateway/mappings/%s.yaml", dialect->file);
+    snprintf(path, sizeof(path), "gateway/connectors/mappings/%s.yaml", dialect->file);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     file_text[fread(file_text, 1, sizeof(file_text) - 1, file)] = '\0';

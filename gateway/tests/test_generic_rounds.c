@@ -1,6 +1,6 @@
 /* What a mapping says of a session before the card, and of a login, over TLS at the strict peer. The steps are driven by
  * hand here: login, rounds, the card held over a round, exactly as connector.h has it. */
-#include "gateway/generic.h"
+#include "gateway/connectors/generic.h"
 #include "gateway/http.h"
 #include "gateway/tests/peer/strict_peer.h"
 #include "gateway/tests/rig.h"
@@ -40,7 +40,7 @@ struct driver {
 static void parse_oauth(struct driver *driver, char *message)
 {
     static char text[16384], made[16384];
-    FILE *file = fopen("gateway/mappings/tokens-v1.yaml", "r");
+    FILE *file = fopen("gateway/connectors/mappings/tokens-v1.yaml", "r");
     assert_non_null(file);
     text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     fclose(file);
@@ -61,7 +61,8 @@ static void open_driver(struct driver *driver, const char *dialect, const char *
     if (strcmp(dialect, "oauth") == 0)
         parse_oauth(driver, message);
     else
-        assert_int_equal(mapping_load(&driver->mapping, "gateway/mappings/session-token.yaml", message), OK);
+        assert_int_equal(
+            mapping_load(&driver->mapping, "gateway/connectors/mappings/session-token.yaml", message), OK);
     assert_int_equal(generic_bind(driver->mapping, "rest", &driver->account, driver->peer.url, message), OK);
     driver->account.mapping = driver->mapping;
     driver->base = event_base_new();

@@ -1,8 +1,8 @@
 /* What is sent to Genesys Cloud, shown to a mock of the vendor's own description (prism on genesys-slim.json in specs/ of
  * TONEGATE_SHARED, default ../shared beside the repository). It has no recordingstate, which test_hooks covers with a
  * server of its own. Without node, npm or the description the test says so and is skipped. */
-#include "gateway/genesys.h"
-#include "gateway/hook_body.h"
+#include "gateway/platforms/genesys.h"
+#include "gateway/platforms/hook_body.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

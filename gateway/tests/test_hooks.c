@@ -1,9 +1,9 @@
 /* Hooks and the telephone platform over real TLS: what the other end gets, that it is signed, how its answers are taken.
  * The other end is a small HTTPS server of the test's own, strict about what it is sent. */
 #include "base/log.h"
-#include "gateway/genesys.h"
-#include "gateway/hook_body.h"
-#include "gateway/hooks.h"
+#include "gateway/platforms/genesys.h"
+#include "gateway/platforms/hook_body.h"
+#include "gateway/platforms/hooks.h"
 #include "gateway/tests/rig.h"
 
 #include <arpa/inet.h>

@@ -2,7 +2,7 @@
  * while payments run. The stores, their credentials and the gateway that takes or refuses keys are key_stores.py. */
 #include "base/clock.h"
 #include "gateway/http.h"
-#include "gateway/key_store.h"
+#include "gateway/keys/key_store.h"
 #include "gateway/tests/probe_connector.h"
 #include "gateway/tests/rig.h"
 #include "gateway/wipe_heap.h"

@@ -1,7 +1,7 @@
 /* Mapping files: what is refused, with file and line; the shipped ones, request by request; answers that are believed and
  * answers that are not. */
-#include "gateway/generic.h"
-#include "gateway/mapping_value.h"
+#include "gateway/connectors/generic.h"
+#include "gateway/connectors/mapping_value.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -214,7 +214,8 @@ static void the_check_of_a_configuration_reads_the_mapping(void **state)
     char message[MAPPING_ERROR_BYTES];
     memset(&config, 0, sizeof(config));
     assert_int_equal(generic_check(&config, message), OK);
-    snprintf(config.gateway.mapping, sizeof(config.gateway.mapping), "gateway/mappings/tokens-v1.yaml");
+    snprintf(config.gateway.mapping, sizeof(config.gateway.mapping),
+             "gateway/connectors/mappings/tokens-v1.yaml");
     assert_int_equal(generic_check(&config, message), ERR_SYNTAX);
     snprintf(config.gateway.connector, sizeof(config.gateway.connector), "rest");
     assert_int_equal(generic_check(&config, message), OK);
@@ -357,7 +358,7 @@ static void every_request_of_the_token_gateway_is_as_its_file_says(void **state)
          "{\"amount\":4250,\"currency\":\"EUR\",\"reference\":\"Inv 17/\\\"a\\\"\"}"},
     };
     struct built built;
-    open_file(&built, "rest", "gateway/mappings/tokens-v1.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/tokens-v1.yaml");
     assert_int_equal(built.mapping->connector.operations, (1u << CONNECTOR_OPERATIONS) - 1);
     assert_true(built.mapping->connector.is_replay_safe);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -390,7 +391,7 @@ static void what_a_step_lacks_is_left_out_or_refused(void **state)
     struct built built;
     struct gateway_tokenise_msg card = card_of(0);
     struct connector_step step = step_of(CONNECTOR_TOKENISE);
-    open_file(&built, "rest", "gateway/mappings/tokens-v1.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/tokens-v1.yaml");
     step.card = &card;
     step.customer[0] = '\0';
     step.call_id = 0;
@@ -436,7 +437,7 @@ static void values_cannot_break_out_of_path_header_or_body(void **state)
     (void)state;
     struct built built;
     struct connector_step step = step_of(CONNECTOR_STATUS);
-    open_file(&built, "rest", "gateway/mappings/tokens-v1.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/tokens-v1.yaml");
     snprintf(step.order_ref, sizeof(step.order_ref), "a/../b?x=1&y#z%%20\"");
     assert_int_equal(build(&built, &step), OK);
     assert_string_equal(built.request.path, "/v1/payments/a%2F..%2Fb%3Fx%3D1%26y%23z%2520%22");
@@ -459,7 +460,7 @@ static void the_session_is_the_last_thing_before_the_card(void **state)
     struct built built;
     struct gateway_tokenise_msg card = card_of(3);
     struct connector_step step = step_of(CONNECTOR_TOKENISE);
-    open_file(&built, "rest", "gateway/mappings/session-token.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/session-token.yaml");
     step.card = &card;
     memset(step.token, 0, sizeof(step.token));
     assert_int_equal(build(&built, &step), OK);
@@ -512,7 +513,7 @@ static void sessions_that_are_none_are_not_sent(void **state)
     };
     struct built built;
     struct connector_step step = step_of(CONNECTOR_TOKENISE);
-    open_file(&built, "rest", "gateway/mappings/session-token.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/session-token.yaml");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct connector_answer answer = {rows[i].status, (const uint8_t *)rows[i].body,
                                                 strlen(rows[i].body), ""};
@@ -640,7 +641,7 @@ static void answers_are_told_by_the_table_and_not_believed_beyond(void **state)
          ORDER_NONE, REASON_BAD_ANSWER, CONNECTOR_FINAL},
     };
     struct built built;
-    open_file(&built, "rest", "gateway/mappings/tokens-v1.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/tokens-v1.yaml");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct connector_step step = step_of(rows[i].operation);
         const struct connector_answer answer = {rows[i].status, (const uint8_t *)rows[i].body,
@@ -668,7 +669,7 @@ static void decimal_amounts_are_believed_to_the_last_digit(void **state)
         {"null", false},     {"-42.5", false}, {"1e400", false},     {"42.4999", false},
     };
     struct built built;
-    open_file(&built, "rest", "gateway/mappings/session-token.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/session-token.yaml");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char body[200];
         struct connector_step step = step_of(CONNECTOR_CONFIRM);
@@ -697,7 +698,7 @@ static void without_an_order_or_a_cancellation_the_payment_is_named_and_asked_fo
                 {"Whatever", GATEWAY_NO_ANSWER, ORDER_NONE}};
     struct built built;
     struct connector_step step = step_of(CONNECTOR_CREATE);
-    open_file(&built, "rest", "gateway/mappings/session-token.yaml");
+    open_file(&built, "rest", "gateway/connectors/mappings/session-token.yaml");
     assert_false(built.mapping->connector.is_replay_safe);
     assert_int_equal(build(&built, &step), ERR_EMPTY);
     assert_string_equal(built.verdict.order_ref, "cap-" CAPTURE_TEXT "-1");

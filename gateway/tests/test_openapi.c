@@ -1,9 +1,9 @@
 /* Every request of the connectors, shown to a server that refuses whatever the vendor's own OpenAPI description does not
  * allow. The server is openapi-strict.js from the shared folder (TONEGATE_SHARED, default ../shared beside the
  * repository) and needs node; without one of them the test says so and is skipped. */
-#include "gateway/adyen.h"
-#include "gateway/paypal.h"
-#include "gateway/stripe.h"
+#include "gateway/connectors/adyen.h"
+#include "gateway/connectors/paypal.h"
+#include "gateway/connectors/stripe.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

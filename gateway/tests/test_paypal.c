@@ -1,5 +1,5 @@
 /* PayPal's connector row by row, and its way through login and rounds against a small PayPal of our own. */
-#include "gateway/paypal.h"
+#include "gateway/connectors/paypal.h"
 #include "gateway/tests/connector_case.h"
 #include "gateway/tests/fake/fake_gateway.h"
 #include "gateway/tests/rig.h"

@@ -1,7 +1,7 @@
 /* What secret stores and metadata services are asked, as text, and what of their answers is believed. */
-#include "gateway/aws_credentials.h"
-#include "gateway/secrets_manager.h"
-#include "gateway/vault_kv.h"
+#include "gateway/keys/aws_credentials.h"
+#include "gateway/keys/secrets_manager.h"
+#include "gateway/keys/vault_kv.h"
 #include "gateway/wipe_heap.h"
 
 #include <setjmp.h>

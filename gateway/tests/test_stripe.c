@@ -1,6 +1,6 @@
 /* Stripe's connector row by row: what is said, and what each answer means; and what follows the card, against a server
  * that keeps idempotency keys for as long as Stripe does. */
-#include "gateway/stripe.h"
+#include "gateway/connectors/stripe.h"
 #include "gateway/tests/connector_case.h"
 #include "gateway/tests/strict/strict_rig.h"
 

@@ -2,9 +2,9 @@
  * one that comes back. */
 #include "base/log.h"
 #include "base/secret.h"
-#include "gateway/generic.h"
-#include "gateway/mapping.h"
-#include "gateway/stripe.h"
+#include "gateway/connectors/generic.h"
+#include "gateway/connectors/mapping.h"
+#include "gateway/connectors/stripe.h"
 #include "gateway/test_card.h"
 #include "gateway/trace.h"
 
@@ -95,8 +95,8 @@ static void a_card_held_over_a_round_is_zeros_too(void **state)
     struct connector_account account = {.merchant = "shop"};
     struct connector_step step = tokenise();
     (void)state;
-    assert_int_equal(generic_open(&mapping, "rest", "gateway/mappings/session-token.yaml", &account,
-                                  "https://gateway.example", message),
+    assert_int_equal(generic_open(&mapping, "rest", "gateway/connectors/mappings/session-token.yaml",
+                                  &account, "https://gateway.example", message),
                      OK);
     account.mapping = mapping;
     assert_true(mapping->connector.holds_card);

@@ -1,9 +1,9 @@
 /* Worldpay's connector row by row, and payments and what follows them against a server that refuses what Worldpay's pages
  * do not allow. */
+#include "gateway/connectors/worldpay.h"
 #include "gateway/tests/connector_case.h"
 #include "gateway/tests/strict/strict_rig.h"
 #include "gateway/wipe_heap.h"
-#include "gateway/worldpay.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* XML both ways: what is written cannot be broken out of, what is read cannot make us work, fetch or grow. */
-#include "gateway/generic.h"
-#include "gateway/reply_xml.h"
+#include "gateway/connectors/generic.h"
+#include "gateway/connectors/reply_xml.h"
+#include "gateway/connectors/xml_writer.h"
 #include "gateway/wipe_heap.h"
-#include "gateway/xml_writer.h"
 
 #include <libxml/parser.h>
 #include <setjmp.h>
@@ -268,8 +268,9 @@ static void the_xml_connector_says_and_hears_by_its_file(void **state)
                                   .token = "tok_1",
                                   .order_ref = "pay_1",
                                   .reference = "<&>"};
-    assert_int_equal(
-        generic_open(&mapping, "xml", "gateway/mappings/xml-post.yaml", &account, "https://h", message), OK);
+    assert_int_equal(generic_open(&mapping, "xml", "gateway/connectors/mappings/xml-post.yaml", &account,
+                                  "https://h", message),
+                     OK);
     account.mapping = mapping;
     assert_int_equal(secret_new(&request.body, CONNECTOR_BODY_BYTES), OK);
     assert_int_equal(mapping->connector.build(&account, &step, &request, &verdict), OK);

@@ -2,7 +2,7 @@
 """A payment gateway that takes nothing it was not told about, in several dialects (standard library only).
 
 strict_gateway.py DIALECT CERTIFICATE KEY JOURNAL
-  tokens    JSON, bearer and X-API-Key, idempotency keys    (gateway/mappings/tokens-v1.yaml)
+  tokens    JSON, bearer and X-API-Key, idempotency keys    (gateway/connectors/mappings/tokens-v1.yaml)
   aws       the same, signed with AWS Signature Version 4, which is computed again here from what arrived
   session   JSON, one-time session tokens                 (session-token.yaml)
   pay       JSON of Twilio's Generic Pay Connector          (generic-pay.yaml)
