@@ -20,10 +20,14 @@
 #define HOLE_MAX           0.5 /* more than this is no hole */
 #define HOLE_WEIGHT        0.2
 #define SHARE_AND_HOLE_MIN 0.86
-#define TRACK_PRESENT      0.45f /* of the reported amplitude */
-#define BREAK_MAX          120   /* samples: a longer break ends the key */
-#define CANDIDATE_HOLD     96    /* samples without suspicion that end a candidate */
-#define CANDIDATE_MIN      16    /* samples of suspicion before the first look */
+#define TRACK_PRESENT      0.45f  /* of the reported amplitude */
+#define BREAK_MAX          120    /* samples: a longer break ends the key */
+#define ECHO_MAX           2000   /* samples after a key's end in which its echo may begin */
+#define ECHO_SHARE         0.125f /* of the key's amplitudes, at most: 18 dB */
+#define ECHO_TWIST         1.25f  /* ratio of the two shares: 2 dB */
+#define ECHO_DETUNE        0.01f
+#define CANDIDATE_HOLD     96 /* samples without suspicion that end a candidate */
+#define CANDIDATE_MIN      16 /* samples of suspicion before the first look */
 
 /* What is known of a fitted pair. Tone 0 is the low one. */
 struct model {
@@ -619,6 +623,23 @@ static void look_make(struct decision *decision, const struct past *past, size_t
         look[i] = past->history[i - run];
 }
 
+/* The same key, at the same frequencies and twist, 18 dB weaker and at once: nobody presses so, the line gives the key back.
+ * It is no press, and while it sounds another key is heard as ever. */
+static bool is_echo(const struct decision *decision, const struct model *model, uint64_t onset)
+{
+    float share[2];
+    if (decision->amplitude[0] <= 0 || dtmf_key_at(model->row, model->column) != decision->key ||
+        onset > decision->not_before + ECHO_MAX)
+        return false;
+    for (int k = 0; k < 2; k++) {
+        share[k] = amplitude_of(&model->tone[k]) / decision->amplitude[k];
+        if (share[k] > ECHO_SHARE ||
+            fabsf(model->tone[k].omega - decision->omega[k]) > ECHO_DETUNE * decision->omega[k])
+            return false;
+    }
+    return share[0] < ECHO_TWIST * share[1] && share[1] < ECHO_TWIST * share[0];
+}
+
 static void look_for_key(struct decision *decision, const struct past *past, uint64_t gap_until,
                          struct dtmf_edge *edges, size_t *edge_count)
 {
@@ -641,9 +662,11 @@ static void look_for_key(struct decision *decision, const struct past *past, uin
     edges_of(&gain, earliest, &onset, &end);
     if (DECISION_LOOK - onset < ON_MIN || end < DECISION_LOOK - END_SLACK || !is_even(decision->look, &gain))
         return;
+    uint64_t onset_sample = fed - (uint64_t)(DECISION_LOOK - onset);
     if (decision->is_down)
         key_up(decision, fed, edges, edge_count);
-    key_down(decision, &model, fed - (uint64_t)(DECISION_LOOK - onset), fed, edges, edge_count);
+    if (!is_echo(decision, &model, onset_sample))
+        key_down(decision, &model, onset_sample, fed, edges, edge_count);
 }
 
 void decision_tick(struct decision *decision, const int16_t *history, size_t history_length, uint64_t fed,

@@ -114,6 +114,45 @@ static void tones_off_by_1_8_percent_are_heard_and_by_3_are_not(void **state)
     }
 }
 
+/* A key of 60 ms, and from 20 ms after its end the same or another one for 60 ms, weaker by so much. */
+static size_t reports_after(double weaker_db, bool is_other_key, unsigned pause_samples)
+{
+    size_t reports = 0;
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    for (uint8_t key = 0; key < DTMF_KEYS; key++) {
+        float sum[4800] = {0};
+        int16_t pcm[4800];
+        struct tone_press press = {.key = key, .level_low_dbm0 = -8, .level_high_dbm0 = -7};
+        dtmf_detector_init(detector, 160);
+        tone_source_press(sum, 200, 480, &press);
+        press.level_low_dbm0 -= (float)weaker_db;
+        press.level_high_dbm0 -= (float)weaker_db;
+        press.key = is_other_key ? (uint8_t)((key + 5) % DTMF_KEYS) : key;
+        tone_source_press(sum, 680 + pause_samples, 480, &press);
+        tone_source_finish(sum, pcm, 4800, TONE_LINE_ULAW);
+        for (size_t at = 0; at < 4800; at += 160) {
+            struct dtmf_heard heard;
+            assert_int_equal(dtmf_detector_feed(detector, pcm + at, 160, &heard), OK);
+            for (size_t i = 0; i < heard.edge_count; i++)
+                reports += heard.edges[i].kind == DTMF_EDGE_ON;
+        }
+    }
+    dtmf_detector_wipe(detector);
+    free(detector);
+    return reports;
+}
+
+static void an_echo_is_no_second_press_and_hides_none(void **state)
+{
+    (void)state;
+    assert_int_equal(reports_after(20, false, 160), 16); /* an echo */
+    assert_int_equal(reports_after(19, false, 1600), 16);
+    assert_int_equal(reports_after(15, false, 160), 32);   /* pressed again, and not as loud */
+    assert_int_equal(reports_after(20, true, 160), 32);   /* another key is never an echo */
+    assert_int_equal(reports_after(20, false, 2400), 32); /* 300 ms later it is a press */
+}
+
 /* Two bursts of the same key with a pause between them; returns how often it is reported. */
 static size_t reports_of_two(unsigned first_ms, unsigned pause_ms, unsigned second_ms, uint64_t seed)
 {
@@ -389,6 +428,7 @@ int main(void)
         cmocka_unit_test(reverse_twist_of_8_db_is_heard),
         cmocka_unit_test(noise_at_10_db_does_not_deafen),
         cmocka_unit_test(tones_of_23_ms_are_refused_and_of_28_accepted),
+        cmocka_unit_test(an_echo_is_no_second_press_and_hides_none),
         cmocka_unit_test(tones_off_by_1_8_percent_are_heard_and_by_3_are_not),
         cmocka_unit_test(an_interruption_of_10_ms_does_not_split_a_key),
         cmocka_unit_test(a_pause_of_20_ms_makes_two_keys_of_one),
