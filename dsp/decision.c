@@ -20,7 +20,8 @@
 #define HOLE_MAX           0.5 /* more than this is no hole */
 #define HOLE_WEIGHT        0.2
 #define SHARE_AND_HOLE_MIN 0.86
-#define TRACK_PRESENT      0.45f  /* of the reported amplitude */
+#define TRACK_PRESENT      0.45f /* of the reported amplitude */
+#define PRESENT_SHARE      0.6f /* of the energy there: less is something else that has those frequencies in it */
 #define BREAK_MAX          120    /* samples: a longer break ends the key */
 #define ECHO_MAX           2000   /* samples after a key's end in which its echo may begin */
 #define ECHO_SHARE         0.125f /* of the key's amplitudes, at most: 18 dB */
@@ -549,17 +550,21 @@ static bool is_present(const struct decision *decision)
     const float *x = decision->look + DECISION_LOOK - DECISION_TRACK;
     const int half = DECISION_TRACK / 2;
     track_vec even = {0}, odd = {0};
+    float energy = 0;
     for (int i = 0; i < half; i++) {
         even[i] = x[half + i] + x[half - 1 - i];
         odd[i] = x[half + i] - x[half - 1 - i];
+        energy += x[half + i] * x[half + i] + x[half - 1 - i] * x[half - 1 - i];
     }
     tones_pair cosine = {track_sum(&even, decision->track_cosine[0]),
                          track_sum(&even, decision->track_cosine[1])};
     tones_pair sine = {track_sum(&odd, decision->track_sine[0]), track_sum(&odd, decision->track_sine[1])};
     struct decision_tone tone[2];
     amplitudes_of(cosine, sine, decision->track_fit, tone);
-    return amplitude_of(&tone[0]) >= TRACK_PRESENT * decision->amplitude[0] &&
-           amplitude_of(&tone[1]) >= TRACK_PRESENT * decision->amplitude[1];
+    float low = amplitude_of(&tone[0]);
+    float high = amplitude_of(&tone[1]);
+    return low >= TRACK_PRESENT * decision->amplitude[0] && high >= TRACK_PRESENT * decision->amplitude[1] &&
+           (float)half * (low * low + high * high) >= PRESENT_SHARE * energy;
 }
 
 static void follow_key(struct decision *decision, uint64_t fed, uint64_t gap_until, struct dtmf_edge *edges,

@@ -148,9 +148,39 @@ static void an_echo_is_no_second_press_and_hides_none(void **state)
     (void)state;
     assert_int_equal(reports_after(20, false, 160), 16); /* an echo */
     assert_int_equal(reports_after(19, false, 1600), 16);
-    assert_int_equal(reports_after(15, false, 160), 32);   /* pressed again, and not as loud */
+    assert_int_equal(reports_after(15, false, 160), 32);  /* pressed again, and not as loud */
     assert_int_equal(reports_after(20, true, 160), 32);   /* another key is never an echo */
     assert_int_equal(reports_after(20, false, 2400), 32); /* 300 ms later it is a press */
+}
+
+/* A voice between two presses of one key that has both tones in it, louder than they need to be for the key to be held: it
+ * is not the key, which explains but a tenth of it. */
+static void a_loud_voice_between_does_not_join_two_presses(void **state)
+{
+    (void)state;
+    size_t reports = 0;
+    float sum[2400] = {0};
+    int16_t pcm[2400];
+    struct tone_press press = {.key = 7, .level_low_dbm0 = -23, .level_high_dbm0 = -16};
+    struct tone_press voice = {.key = 7, .level_low_dbm0 = -27, .level_high_dbm0 = -20};
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    dtmf_detector_init(detector, 160);
+    tone_source_press(sum, 200, 560, &press);
+    tone_source_press(sum, 760, 560, &voice);
+    for (int i = 760; i < 1320; i++)
+        sum[i] += 4000 * sinf((float)i * 0.314f) + 4000 * sinf((float)i * 0.471f);
+    tone_source_press(sum, 1320, 560, &press);
+    tone_source_finish(sum, pcm, 2400, TONE_LINE_ULAW);
+    for (size_t at = 0; at < 2400; at += 160) {
+        struct dtmf_heard heard;
+        assert_int_equal(dtmf_detector_feed(detector, pcm + at, 160, &heard), OK);
+        for (size_t i = 0; i < heard.edge_count; i++)
+            reports += heard.edges[i].kind == DTMF_EDGE_ON && heard.edges[i].key == 7;
+    }
+    assert_int_equal(reports, 2);
+    dtmf_detector_wipe(detector);
+    free(detector);
 }
 
 /* Two bursts of the same key with a pause between them; returns how often it is reported. */
@@ -429,6 +459,7 @@ int main(void)
         cmocka_unit_test(noise_at_10_db_does_not_deafen),
         cmocka_unit_test(tones_of_23_ms_are_refused_and_of_28_accepted),
         cmocka_unit_test(an_echo_is_no_second_press_and_hides_none),
+        cmocka_unit_test(a_loud_voice_between_does_not_join_two_presses),
         cmocka_unit_test(tones_off_by_1_8_percent_are_heard_and_by_3_are_not),
         cmocka_unit_test(an_interruption_of_10_ms_does_not_split_a_key),
         cmocka_unit_test(a_pause_of_20_ms_makes_two_keys_of_one),
