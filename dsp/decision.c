@@ -26,6 +26,7 @@
 #define ECHO_MAX           2000   /* samples after a key's end in which its echo may begin */
 #define ECHO_SHARE         0.125f /* of the key's amplitudes, at most: 18 dB */
 #define ECHO_TWIST         1.25f  /* ratio of the two shares: 2 dB */
+#define ECHO_WEAKER        0.5f
 #define ECHO_DETUNE        0.01f
 #define CANDIDATE_HOLD     96 /* samples without suspicion that end a candidate */
 #define CANDIDATE_MIN      16 /* samples of suspicion before the first look */
@@ -493,6 +494,8 @@ static void key_up(struct decision *decision, uint64_t fed, struct dtmf_edge *ed
     add_edge(edges, edge_count, &edge);
     decision->is_down = false;
     decision->not_before = decision->present_until;
+    if (decision->loudest.until > fed)
+        decision->loudest.until = decision->present_until;
 }
 
 /* Cosines and sines of the held pair over the later half of the tracking window; of the earlier half they are the same,
@@ -630,19 +633,33 @@ static void look_make(struct decision *decision, const struct past *past, size_t
 
 /* The same key, at the same frequencies and twist, 18 dB weaker and at once: nobody presses so, the line gives the key back.
  * It is no press, and while it sounds another key is heard as ever. */
-static bool is_echo(const struct decision *decision, const struct model *model, uint64_t onset)
+static bool is_echo(const struct decision_press *press, const struct model *model, uint64_t onset)
 {
     float share[2];
-    if (decision->amplitude[0] <= 0 || dtmf_key_at(model->row, model->column) != decision->key ||
-        onset > decision->not_before + ECHO_MAX)
+    if (press->amplitude[0] <= 0 || dtmf_key_at(model->row, model->column) != press->key ||
+        onset > press->until + ECHO_MAX)
         return false;
     for (int k = 0; k < 2; k++) {
-        share[k] = amplitude_of(&model->tone[k]) / decision->amplitude[k];
+        share[k] = amplitude_of(&model->tone[k]) / press->amplitude[k];
         if (share[k] > ECHO_SHARE ||
-            fabsf(model->tone[k].omega - decision->omega[k]) > ECHO_DETUNE * decision->omega[k])
+            fabsf(model->tone[k].omega - press->omega[k]) > ECHO_DETUNE * press->omega[k])
             return false;
     }
     return share[0] < ECHO_TWIST * share[1] && share[1] < ECHO_TWIST * share[0];
+}
+
+/* The held key is a press to hold echoes against, unless it repeats one more weakly: then it may be an echo itself, which
+ * is_echo() could not tell. */
+static void note_press(struct decision *decision, uint64_t onset)
+{
+    struct decision_press *press = &decision->loudest;
+    bool is_repeated = decision->key == press->key && onset <= press->until + ECHO_MAX;
+    if (is_repeated && decision->amplitude[0] < ECHO_WEAKER * press->amplitude[0] &&
+        decision->amplitude[1] < ECHO_WEAKER * press->amplitude[1])
+        return;
+    *press = (struct decision_press){.until = UINT64_MAX - ECHO_MAX, .key = decision->key};
+    memcpy(press->omega, decision->omega, sizeof(press->omega));
+    memcpy(press->amplitude, decision->amplitude, sizeof(press->amplitude));
 }
 
 static void look_for_key(struct decision *decision, const struct past *past, uint64_t gap_until,
@@ -670,8 +687,10 @@ static void look_for_key(struct decision *decision, const struct past *past, uin
     uint64_t onset_sample = fed - (uint64_t)(DECISION_LOOK - onset);
     if (decision->is_down)
         key_up(decision, fed, edges, edge_count);
-    if (!is_echo(decision, &model, onset_sample))
-        key_down(decision, &model, onset_sample, fed, edges, edge_count);
+    if (is_echo(&decision->loudest, &model, onset_sample))
+        return;
+    key_down(decision, &model, onset_sample, fed, edges, edge_count);
+    note_press(decision, onset_sample);
 }
 
 void decision_tick(struct decision *decision, const int16_t *history, size_t history_length, uint64_t fed,

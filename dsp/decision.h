@@ -30,9 +30,15 @@ struct decision {
     uint64_t present_until;   /* the held key was last heard here */
     bool is_down;
     uint8_t key;
-    float omega[2];                            /* of the held key */
-    float amplitude[2];                        /* of the held key */
-    float track_fit[6];                        /* inverse Gram matrices of the tracking window at omega */
+    struct decision_press {
+        uint64_t until; /* its end, once it has one */
+        uint8_t key;
+        float omega[2];
+        float amplitude[2]; /* 0: none yet */
+    } loudest;              /* the last press that was no weaker repetition: what echoes are held against */
+    float omega[2];         /* of the held key */
+    float amplitude[2];     /* of the held key */
+    float track_fit[6];     /* inverse Gram matrices of the tracking window at omega */
     float track_cosine[2][DECISION_TRACK / 2]; /* of its later half */
     float track_sine[2][DECISION_TRACK / 2];
     float look[DECISION_LOOK];
