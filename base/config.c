@@ -142,7 +142,8 @@ static enum err read_name(struct reader *reader, yaml_node_t *node, void *target
     return read_text(reader, node, target, key, LIMIT_NAME_BYTES, "a name");
 }
 
-/* An RFC 3261 token that begins with X-: what may cross is not one of SIP's own headers. */
+/* An RFC 3261 token that begins with X-: what may cross is not one of SIP's own headers; but the one that is made to carry
+ * what others put in, User-to-User (RFC 7433 §4), may. */
 static enum err read_header_name(struct reader *reader, yaml_node_t *node, void *target,
                                  const struct key *key)
 {
@@ -150,8 +151,10 @@ static enum err read_header_name(struct reader *reader, yaml_node_t *node, void 
     enum err err = read_text(reader, node, name, key, sizeof(name), "a header name");
     if (err)
         return err;
-    if (strncasecmp(name, "X-", 2) != 0 || name[2] == '\0')
-        return complain(reader, line_of(node), "%s: expected a header name that begins with X-, found \"%s\"",
+    bool may_cross = strcasecmp(name, "User-to-User") == 0 || (strncasecmp(name, "X-", 2) == 0 && name[2]);
+    if (!may_cross)
+        return complain(reader, line_of(node),
+                        "%s: expected a header name that begins with X-, or User-to-User, found \"%s\"",
                         key->name, name);
     for (const char *c = name; *c; c++) {
         if (!isalnum((unsigned char)*c) && *c != '-' && *c != '_' && *c != '.')

@@ -154,7 +154,8 @@ struct config {
         struct config_listener listeners[LIMIT_SIP_LISTENERS];
         size_t listener_count;
         struct config_trunk trunks[CONFIG_TRUNKS];
-        char crossing_headers[LIMIT_CROSSING_HEADERS][LIMIT_NAME_BYTES]; /* X- headers that may cross */
+        char crossing_headers[LIMIT_CROSSING_HEADERS]
+                             [LIMIT_NAME_BYTES]; /* X- and User-to-User, that may cross */
         size_t crossing_header_count;
         char reference_header[LIMIT_NAME_BYTES]; /* whose value the desk shows as the call's reference */
         unsigned calls_max;                      /* more get 503 */

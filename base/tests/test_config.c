@@ -97,7 +97,7 @@ static void a_mistake_is_named_with_file_line_and_expectation(void **state)
     expect_complaint("address: \"127.0.0.1:5060\" }", "address: \"127.0.0.1:0\" }", "IPV4-ADDRESS:PORT");
     expect_complaint("\"127.0.0.3/32\"", "\"127.0.0.3/33\"", "ADDRESS/8..32");
     expect_complaint("\"127.0.0.3/32\"", "\"0.0.0.0/0\"", "ADDRESS/8..32");
-    expect_complaint("[X-Call-Reference,", "[Via,", "begins with X-");
+    expect_complaint("[X-Call-Reference,", "[Via,", "begins with X-, or User-to-User");
     expect_complaint("reference_header: X-Call-Reference", "reference_header: \"X-a: b\"", "letters, digits");
     expect_complaint("url: \"https://", "url: \"http://", "https://");
     expect_complaint("sandbox: false", "sandbox: maybe", "true or false");

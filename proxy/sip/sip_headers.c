@@ -409,7 +409,7 @@ static enum err cross_reason(const osip_message_t *in, osip_message_t *out)
 /* The configuration is checked for this too; a list that let Via or Route through would be worse than none. */
 static bool name_may_cross(const char *name)
 {
-    bool is_own = strncasecmp(name, "X-", 2) == 0 && name[2];
+    bool is_own = (strncasecmp(name, "X-", 2) == 0 && name[2]) || strcasecmp(name, "User-to-User") == 0;
     size_t token = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
     return is_own && !name[token];
 }

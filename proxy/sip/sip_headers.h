@@ -10,7 +10,7 @@
  *   Diversion          RFC 5806: user, reason, counter, privacy; contact centres route by it. History-Info does not
  *                      cross: its index tree and embedded headers show the topology, and Diversion says what is used
  *   Reason             RFC 3326: protocol SIP or Q.850 and the cause number, no text
- *   X-...              those that config names, values without control characters
+ *   X-..., User-to-User (RFC 7433)  those that config names, values without control characters
  *
  * Contact, Via, Call-ID, CSeq, Route, User-Agent, Content-Type and the body are the B2BUA's own. Supported stays behind: none
  * of the extensions seen in it could be kept by a peer through us (timer: each leg has its own session timer or none;

@@ -194,6 +194,26 @@ static void configured_headers_cross_whole(void **state)
     expect_line(INVITE("X-Order: \r\n"), "X-Order", false);
 }
 
+/* RFC 7433: what a contact centre's trunk is told of the call; only where the configuration names it. */
+static void user_to_user_crosses_where_it_is_configured(void **state)
+{
+    static const char *const configured[] = {"X-Order", "user-to-user"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct config config = config_with(configured[i], "X-Case");
+        osip_message_t *in = parse(INVITE("User-to-User: 00613c31;encoding=hex\r\n"));
+        osip_message_t *out = begin(0);
+        assert_int_equal(sip_headers_cross(in, &config, out), OK);
+        osip_header_t *header = NULL;
+        int at = osip_message_header_get_byname(out, "user-to-user", 0, &header);
+        assert_int_equal(at >= 0, i == 1);
+        if (i == 1)
+            assert_string_equal(header->hvalue, "00613c31;encoding=hex");
+        osip_message_free(in);
+        osip_message_free(out);
+    }
+}
+
 static void a_configuration_cannot_open_the_list(void **state)
 {
     (void)state;
@@ -484,6 +504,7 @@ int main(void)
         cmocka_unit_test(a_diversion_is_rebuilt),
         cmocka_unit_test(a_reason_keeps_its_cause_only),
         cmocka_unit_test(configured_headers_cross_whole),
+        cmocka_unit_test(user_to_user_crosses_where_it_is_configured),
         cmocka_unit_test(a_configuration_cannot_open_the_list),
         cmocka_unit_test(session_timers_and_extensions_stay_behind),
         cmocka_unit_test(a_response_crosses_without_hops),
