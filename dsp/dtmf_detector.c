@@ -62,9 +62,7 @@ void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_sampl
     suspicion_init(&detector->suspicion,
                    lookahead_samples >= FAR_LOOKAHEAD ? SUSPICION_IN_18_MS : SUSPICION_IN_9_MS, cpu_flags);
     suspicion_set_strict(&detector->suspicion, lookahead_samples == 0);
-    /* In plain C the screen costs more than it spares. */
-    const struct screen_face *face = screen_choose(cpu_flags);
-    detector->screen = face->cpu_flags ? face : NULL;
+    detector->screen = screen_choose(cpu_flags);
     decision_init(&detector->decision);
 }
 
@@ -129,7 +127,7 @@ static size_t hear(struct dtmf_detector *detector, uint64_t first, size_t count,
 {
     struct tone_block blocks[SUSPICION_PAST + DTMF_SUSPICION_MAX];
     int16_t scratch[(SUSPICION_PAST + DTMF_SUSPICION_MAX) * TONE_BANK_BLOCK];
-    uint32_t asked = detector->screen ? screen(detector, first, count) : (uint32_t)((1ull << count) - 1);
+    uint32_t asked = screen(detector, first, count);
     if (!asked) {
         suspicion_skip(&detector->suspicion, count);
         return 0;

@@ -17,7 +17,7 @@ struct dtmf_detector {
     uint64_t fed;
     uint64_t gap_until; /* no sample before this one since the last gap began */
     const struct tone_bank_face *bank;
-    const struct screen_face *screen;           /* NULL: suspicion hears every block */
+    const struct screen_face *screen;
     struct suspicion suspicion;                 /* what it remembers of blocks comes last */
     struct decision decision;                   /* its look comes last */
     _Alignas(64) int16_t history[DTMF_HISTORY]; /* sample n is at n % DTMF_HISTORY */

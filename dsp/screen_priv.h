@@ -40,111 +40,136 @@ struct screen_tables {
 extern struct screen_tables screen_waves; /* made by screen_choose() */
 
 #ifdef DSP_HAS_X86
-screen_energies screen_energies_sse41;
+screen_worth screen_worth_sse41;
 screen_powers screen_powers_sse41;
-screen_energies screen_energies_avx2;
+screen_worth screen_worth_avx2;
 screen_powers screen_powers_avx2;
-screen_energies screen_energies_avx512;
+screen_worth screen_worth_avx512;
 screen_powers screen_powers_avx512;
-screen_judge screen_judge_sse41;
-screen_judge screen_judge_avx2;
-screen_judge screen_judge_avx512;
 #endif
 #ifdef DSP_HAS_NEON
-screen_energies screen_energies_neon;
+screen_worth screen_worth_neon;
 screen_powers screen_powers_neon;
-screen_judge screen_judge_neon;
 #endif
 
 #define SCREEN_INLINE static inline __attribute__((always_inline))
 
-/* Some windows side by side. No multiplication is fused with a subtraction. */
+/* Some windows side by side. No multiplication is fused with an addition. */
 #ifdef __AVX512F__
 #define SCREEN_WIDTH 16
-#elif defined(__AVX2__)
-#define SCREEN_WIDTH 8
 #else
 #define SCREEN_WIDTH 4
 #endif
 typedef float screen_floats __attribute__((vector_size(SCREEN_WIDTH * 4)));
 typedef int32_t screen_ints __attribute__((vector_size(SCREEN_WIDTH * 4)));
 
-SCREEN_INLINE void screen_load(screen_floats *out, const int32_t *in)
+/* All ones where the ratio is a key's. */
+SCREEN_INLINE screen_ints screen_is_between(screen_floats energy, screen_floats difference,
+                                            const struct screen_gate *gate)
 {
-    screen_ints values;
-    memcpy(&values, in, sizeof(values));
-    *out = __builtin_convertvector(values, screen_floats);
+    return (difference >= energy * gate->ratio_min) & (difference <= energy * gate->ratio_max);
 }
 
 #define FLOAT_ONE 0x3f800000 /* 1.0f, bit by bit */
 
 /* All ones where a window passes: power / energy + steep_power / difference is enough, and its first half. */
-SCREEN_INLINE void screen_compare(screen_ints *passes, const screen_floats *powers,
-                                  const screen_floats *steep_powers, const screen_floats *energies,
-                                  const screen_floats *differences, const struct screen_gate *gate)
+SCREEN_INLINE screen_ints screen_passes(screen_floats power, screen_floats steep, screen_floats energy,
+                                        screen_floats difference, const struct screen_gate *gate)
 {
-    screen_floats energy = *energies;
-    screen_floats power = *powers + gate->power_slack;
-    screen_floats steep = *steep_powers + energy * gate->steep_energy_slack + gate->steep_power_slack;
-    screen_floats difference = *differences - gate->difference_slack;
+    power += gate->power_slack;
+    steep += energy * gate->steep_energy_slack + gate->steep_power_slack;
+    difference -= gate->difference_slack;
     screen_ints is_little = difference < 1.0f;
     difference = (screen_floats)(((screen_ints)difference & ~is_little) | (is_little & FLOAT_ONE));
-    screen_ints is_loud = energy >= gate->energy_min;
     screen_ints is_part = power >= energy * gate->power_min;
     screen_ints is_pair =
         power * difference + steep * gate->steep_scale * energy >= energy * difference * gate->powers_min;
-    *passes = is_loud & is_part & is_pair;
+    return is_part & is_pair;
 }
 
-/* The four blocks of each window, two and two. */
-SCREEN_INLINE void screen_sum4(screen_floats *sum, const int32_t *first)
+#ifndef __AVX512F__
+SCREEN_INLINE screen_floats screen_floats_of(const int32_t *in)
 {
-    screen_floats block[4];
-    for (int i = 0; i < 4; i++)
-        screen_load(&block[i], first + i);
-    *sum = (block[0] + block[1]) + (block[2] + block[3]);
+    screen_ints values;
+    memcpy(&values, in, sizeof(values));
+    return __builtin_convertvector(values, screen_floats);
 }
 
 /* A bit for each lane. */
-SCREEN_INLINE uint32_t screen_bits(const screen_ints *passes)
+SCREEN_INLINE uint32_t screen_bits(screen_ints passes)
 {
 #ifdef __SSE__
-    uint32_t bits = 0;
-    for (size_t i = 0; i < SCREEN_WIDTH; i += 4) {
-        __m128 four;
-        memcpy(&four, (const int32_t *)passes + i, sizeof(four));
-        bits |= (uint32_t)_mm_movemask_ps(four) << i;
-    }
-    return bits;
+    return (uint32_t)_mm_movemask_ps((__m128)passes);
 #else
     uint32_t bits = 0;
     for (size_t i = 0; i < SCREEN_WIDTH; i++)
-        bits |= (uint32_t)((*passes)[i] & 1) << i;
+        bits |= (uint32_t)(passes[i] & 1) << i;
     return bits;
 #endif
 }
 
-/* For the faces whose lanes are fewer than SCREEN_LANES. energy and difference have SCREEN_LANES entries, and as many
- * that do not count behind them. */
-SCREEN_INLINE uint32_t screen_judge_face(const struct screen_trace *trace, size_t count,
+#define SCREEN_VECTORS (SCREEN_LANES / SCREEN_WIDTH)
+
+/* The four blocks of each window, two and two. All vectors but the last are whole; nobody asks for what is not in it. */
+SCREEN_INLINE void screen_windows(const int32_t *block, float *window)
+{
+    screen_floats one[SCREEN_VECTORS + 1] = {{0}};
+    screen_floats two[SCREEN_VECTORS + 1] = {{0}};
+    for (size_t v = 0; v < SCREEN_VECTORS; v++)
+        one[v] = screen_floats_of(block + v * SCREEN_WIDTH);
+    for (size_t v = 0; v < SCREEN_VECTORS; v++)
+        two[v] = one[v] + __builtin_shufflevector(one[v], one[v + 1], 1, 2, 3, 4);
+    for (size_t v = 0; v < SCREEN_VECTORS; v++) {
+        screen_floats four = two[v] + __builtin_shufflevector(two[v], two[v + 1], 2, 3, 4, 5);
+        memcpy(window + v * SCREEN_WIDTH, &four, sizeof(four));
+    }
+}
+
+/* Which windows are loud enough? */
+SCREEN_INLINE uint32_t screen_loud_face(struct screen_trace *trace, size_t count,
+                                        const struct screen_gate *gate)
+{
+    uint32_t loud = 0;
+    screen_windows(trace->energy, trace->window_energy);
+    for (size_t at = 0; at < count; at += SCREEN_WIDTH) {
+        screen_floats energy;
+        memcpy(&energy, trace->window_energy + at, sizeof(energy));
+        loud |= screen_bits(energy >= gate->energy_min) << at;
+    }
+    return loud & ((1u << count) - 1);
+}
+
+/* And of which is the ratio a key's? */
+SCREEN_INLINE uint32_t screen_between_face(struct screen_trace *trace, size_t count,
+                                           const struct screen_gate *gate)
+{
+    uint32_t between = 0;
+    screen_windows(trace->difference, trace->window_difference);
+    for (size_t at = 0; at < count; at += SCREEN_WIDTH) {
+        screen_floats energy, difference;
+        memcpy(&energy, trace->window_energy + at, sizeof(energy));
+        memcpy(&difference, trace->window_difference + at, sizeof(difference));
+        between |= screen_bits(screen_is_between(energy, difference, gate)) << at;
+    }
+    return between;
+}
+
+/* The trace has as many lanes that do not count behind the last window as a vector may hold. */
+SCREEN_INLINE uint32_t screen_judge_face(const struct screen_trace *trace, size_t from, size_t count,
                                          const struct screen_gate *gate)
 {
-    int32_t energies[SCREEN_LANES + 4] = {0};
-    int32_t differences[SCREEN_LANES + 4] = {0};
     uint32_t passing = 0;
-    memcpy(energies, trace->energy, sizeof(trace->energy));
-    memcpy(differences, trace->difference, sizeof(trace->difference));
-    for (size_t at = 0; at < count; at += SCREEN_WIDTH) {
-        screen_floats power, steep_power, energy, difference;
-        screen_ints passes;
-        screen_load(&power, trace->power + at);
-        screen_load(&steep_power, trace->steep_power + at);
-        screen_sum4(&energy, energies + at);
-        screen_sum4(&difference, differences + at);
-        screen_compare(&passes, &power, &steep_power, &energy, &difference, gate);
-        passing |= screen_bits(&passes) << at;
+    for (size_t at = from; at < from + count; at += SCREEN_WIDTH) {
+        screen_floats energy, difference;
+        memcpy(&energy, trace->window_energy + at, sizeof(energy));
+        memcpy(&difference, trace->window_difference + at, sizeof(difference));
+        passing |=
+            screen_bits(screen_passes(screen_floats_of(trace->power + at),
+                                      screen_floats_of(trace->steep_power + at), energy, difference, gate))
+            << (at - from);
     }
     return passing & ((1u << count) - 1);
 }
+#endif
 
 #endif

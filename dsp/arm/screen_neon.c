@@ -70,32 +70,41 @@ SCREEN_INLINE int32_t sum_of_energies(int16x8_t early, int16x8_t late)
     return (int32_t)vaddvq_u32(vaddq_u32(energy_of(early), energy_of(late)));
 }
 
-SCREEN_INLINE void energies_of(const int16_t *pcm, int32_t *energy, int32_t *difference)
+SCREEN_INLINE void energies_keep(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
-    int16x8_t early = vld1q_s16(pcm);
-    int16x8_t late = vld1q_s16(pcm + 8);
-    /* The step to the first sample is none: it is taken from itself. */
-    int16x8_t before = vextq_s16(vdupq_laneq_s16(early, 0), early, 7);
-    *energy = sum_of_energies(early, late);
-    *difference = sum_of_energies(vqsubq_s16(early, before), vqsubq_s16(late, vld1q_s16(pcm + 7)));
+    for (size_t place = 0; place < count; place++, pcm += TONE_BANK_BLOCK)
+        trace->energy[place] = sum_of_energies(vld1q_s16(pcm), vld1q_s16(pcm + 8));
 }
 
-uint32_t screen_energies_neon(const int16_t *pcm, size_t count, struct screen_trace *trace)
+SCREEN_INLINE void differences_keep(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
-    uint32_t sum = 0;
-    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
-    for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
-        energies_of(pcm, &trace->energy[place], &trace->difference[place]);
-        sum += (uint32_t)trace->energy[place] >> 4;
+    for (size_t place = 0; place < count; place++, pcm += TONE_BANK_BLOCK) {
+        int16x8_t early = vld1q_s16(pcm);
+        /* The step to the first sample is none: it is taken from itself. */
+        int16x8_t before = vextq_s16(vdupq_laneq_s16(early, 0), early, 7);
+        trace->difference[place] =
+            sum_of_energies(vqsubq_s16(early, before), vqsubq_s16(vld1q_s16(pcm + 8), vld1q_s16(pcm + 7)));
     }
-    return sum;
 }
 
-void screen_powers_neon(const int16_t *pcm, size_t count, struct screen_trace *trace)
+uint32_t screen_worth_neon(const int16_t *pcm, size_t count, const struct screen_gate *gate,
+                           struct screen_trace *trace)
+{
+    const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
+    energies_keep(lead, SCREEN_LEAD + count, trace);
+    uint32_t loud = screen_loud_face(trace, count, gate);
+    if (!loud)
+        return 0;
+    differences_keep(lead, SCREEN_LEAD + count, trace);
+    return loud & screen_between_face(trace, count, gate);
+}
+
+uint32_t screen_powers_neon(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                            struct screen_trace *trace)
 {
     struct wave two[SCREEN_BLOCKS]; /* this block and the one before */
     struct wave before = {vdupq_n_s16(0), vdupq_n_s16(0)};
-    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
+    pcm += (from - SCREEN_LEAD) * TONE_BANK_BLOCK;
     for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
         struct wave now = correlate(pcm, screen_waves.samples[place]);
         two[place] = sum_of(now, before);
@@ -103,12 +112,8 @@ void screen_powers_neon(const int16_t *pcm, size_t count, struct screen_trace *t
         if (place < SCREEN_LEAD)
             continue;
         struct wave four = sum_of(two[place], two[place - 2]);
-        trace->power[place - SCREEN_LEAD] = strongest(four);
-        trace->steep_power[place - SCREEN_LEAD] = strongest(weighed(four));
+        trace->power[from + place - SCREEN_LEAD] = strongest(four);
+        trace->steep_power[from + place - SCREEN_LEAD] = strongest(weighed(four));
     }
-}
-
-uint32_t screen_judge_neon(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
-{
-    return screen_judge_face(trace, count, gate);
+    return screen_judge_face(trace, from, count, gate);
 }

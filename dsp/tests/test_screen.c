@@ -3,6 +3,7 @@
  * out. */
 #include "dsp/screen.h"
 
+#include "dsp/dtmf_detector.h"
 #include "dsp/screen_priv.h"
 #include "dsp/tests/face_input.h"
 
@@ -17,31 +18,39 @@ static bool is_here(const struct screen_face *face)
     return (face->cpu_flags & ~dsp_cpu_flags()) == 0;
 }
 
-static bool is_same_trace(const struct screen_trace *a, const struct screen_trace *b, size_t count)
+static bool is_same_trace(const struct screen_trace *a, const struct screen_trace *b, size_t from,
+                          size_t count)
 {
-    size_t windows = count * sizeof(int32_t);
-    size_t blocks = (SCREEN_LEAD + count) * sizeof(int32_t);
-    return memcmp(a->power, b->power, windows) == 0 && memcmp(a->steep_power, b->steep_power, windows) == 0 &&
-           memcmp(a->energy, b->energy, blocks) == 0 && memcmp(a->difference, b->difference, blocks) == 0;
+    size_t windows = count * sizeof(a->power[0]);
+    size_t blocks = (SCREEN_LEAD + count) * sizeof(a->energy[0]);
+    return memcmp(a->energy + from, b->energy + from, blocks) == 0 &&
+           memcmp(a->difference + from, b->difference + from, blocks) == 0 &&
+           memcmp(a->window_energy + from, b->window_energy + from, windows) == 0 &&
+           memcmp(a->window_difference + from, b->window_difference + from, windows) == 0 &&
+           memcmp(a->power + from, b->power + from, windows) == 0 &&
+           memcmp(a->steep_power + from, b->steep_power + from, windows) == 0;
 }
 
-/* The same samples at `at` of the face's memory as of the reference's. */
-static bool hears_the_same(const struct screen_face *face, const int16_t *pcm, size_t count,
+/* The same samples at `at` of the face's memory as of the reference's; powers of the windows from `from` on. */
+static bool hears_the_same(const struct screen_face *face, const int16_t *pcm, size_t from, size_t count,
                            unsigned char *at)
 {
     size_t samples = (SCREEN_LEAD + count) * TONE_BANK_BLOCK;
+    struct screen_gate open = *screen_gate();
+    const struct screen_gate *gate = &open;
     struct screen_trace expected;
+    open.energy_min = 0; /* or there would be nothing to compare in silence */
     struct guarded out;
     guarded_new(&out, sizeof(struct screen_trace));
     struct screen_trace *trace = (struct screen_trace *)(void *)(out.end - sizeof(*trace));
     memmove(at, pcm, samples * sizeof(*pcm));
     const struct screen_face *reference = screen_faces(&(size_t){0});
     const int16_t *fed = (const int16_t *)(const void *)at + SCREEN_LEAD * TONE_BANK_BLOCK;
-    uint32_t expected_sum = reference->energies(pcm + SCREEN_LEAD * TONE_BANK_BLOCK, count, &expected);
-    reference->powers(pcm + SCREEN_LEAD * TONE_BANK_BLOCK, count, &expected);
-    bool is_same = face->energies(fed, count, trace) == expected_sum;
-    face->powers(fed, count, trace);
-    is_same = is_same && is_same_trace(trace, &expected, count);
+    pcm += SCREEN_LEAD * TONE_BANK_BLOCK;
+    bool is_same = face->worth(fed, count, gate, trace) == reference->worth(pcm, count, gate, &expected) &&
+                   face->powers(fed, from, count - from, gate, trace) ==
+                       reference->powers(pcm, from, count - from, gate, &expected) &&
+                   is_same_trace(trace, &expected, from, count - from);
     guarded_free(&out);
     return is_same;
 }
@@ -57,8 +66,8 @@ static bool hears_as_the_reference(const struct screen_face *face, struct tone_r
             int16_t pcm[FEED_SAMPLES];
             size_t bytes = (SCREEN_LEAD + count) * TONE_BANK_BLOCK * sizeof(*pcm);
             signal_fill(pcm, FEED_SAMPLES, (enum signal)((misalign / 2 + count) % SIGNALS), random);
-            is_same &= hears_the_same(face, pcm, count, in.end - bytes - misalign);
-            is_same &= hears_the_same(face, pcm, count, in.begin + misalign);
+            is_same &= hears_the_same(face, pcm, 0, count, in.end - bytes - misalign);
+            is_same &= hears_the_same(face, pcm, misalign / 2 % count, count, in.begin + misalign);
         }
     }
     guarded_free(&in);
@@ -81,45 +90,51 @@ static void every_face_hears_as_the_reference(void **state)
     }
 }
 
-/* Traces within a step or two of what is demanded, and the greatest there are. */
-static void trace_fill(struct screen_trace *trace, struct tone_random *random)
+/* What a window has, exactly or a bit more or less, becomes what is demanded. */
+static void gate_for(struct screen_gate *gate, const struct screen_trace *trace, size_t window,
+                     struct tone_random *random)
 {
-    const struct screen_gate *gate = screen_gate();
-    bool is_greatest = tone_random_below(random, 8) == 0;
-    for (int i = 0; i < SCREEN_LANES; i++) {
-        trace->energy[i] = (int32_t)tone_random_below(random, is_greatest ? 1u << 30 : 100000000);
-        trace->difference[i] = (int32_t)tone_random_below(random, is_greatest ? 1u << 30 : 100000000);
-    }
-    for (int i = 0; i < SCREEN_LANES; i++) {
-        double energy = 0;
-        double difference = 0;
-        for (int k = 0; k < SUSPICION_WINDOW && i + k < SCREEN_LANES; k++) {
-            energy += trace->energy[i + k];
-            difference += trace->difference[i + k];
-        }
-        double part = tone_random_uniform(random, 0, 1.2); /* of the demand that plain power fulfils */
-        double power = energy * (double)gate->powers_min * part - (double)gate->power_slack;
-        double steep = (difference - (double)gate->difference_slack) * (double)gate->powers_min * (1 - part) /
-                           (double)gate->steep_scale -
-                       energy * (double)gate->steep_energy_slack - (double)gate->steep_power_slack;
-        trace->power[i] = (int32_t)(power + tone_random_below(random, 3) - 1);
-        trace->steep_power[i] = (int32_t)(steep + tone_random_below(random, 3) - 1);
-    }
+    float energy = trace->window_energy[window] > 0 ? trace->window_energy[window] : 1;
+    float difference = trace->window_difference[window];
+    float power = (float)trace->power[window] + gate->power_slack;
+    float steep =
+        (float)trace->steep_power[window] + energy * gate->steep_energy_slack + gate->steep_power_slack;
+    gate->ratio_min = 0;
+    gate->ratio_max = INFINITY;
+    float *demands[5] = {&gate->energy_min, &gate->ratio_min, &gate->ratio_max, &gate->power_min,
+                         &gate->powers_min};
+    float eased = difference - gate->difference_slack > 1 ? difference - gate->difference_slack : 1;
+    const float values[5] = {energy, difference / energy, difference / energy, power / energy,
+                             power / energy + steep * gate->steep_scale / eased};
+    unsigned which = tone_random_below(random, 5);
+    float value = values[which];
+    for (unsigned i = tone_random_below(random, 3); i > 0; i--)
+        value = nextafterf(value, tone_random_below(random, 2) ? INFINITY : 0);
+    *demands[which] = value;
 }
 
 static bool judges_as_the_reference(const struct screen_face *face, struct tone_random *random, size_t *yes,
                                     size_t *no)
 {
     const struct screen_face *reference = screen_faces(&(size_t){0});
-    for (int round = 0; round < 50000; round++) {
+    for (int round = 0; round < 20000; round++) {
+        int16_t samples[FEED_SAMPLES];
         struct screen_trace trace;
+        struct screen_gate gate = *screen_gate();
+        gate.energy_min = 0;
         size_t count = 1 + tone_random_below(random, SCREEN_FEED_MAX);
-        trace_fill(&trace, random);
-        uint32_t passing = reference->judge(&trace, count, screen_gate());
-        if (face->judge(&trace, count, screen_gate()) != passing)
+        const int16_t *pcm = samples + SCREEN_LEAD * TONE_BANK_BLOCK;
+        signal_fill(samples, FEED_SAMPLES, (enum signal)(round % SIGNALS), random);
+        (void)reference->worth(pcm, count, &gate, &trace);
+        (void)reference->powers(pcm, 0, count, &gate, &trace);
+        gate_for(&gate, &trace, tone_random_below(random, (unsigned)count), random);
+        uint32_t worth = reference->worth(pcm, count, &gate, &trace);
+        uint32_t passing = reference->powers(pcm, 0, count, &gate, &trace);
+        if (face->worth(pcm, count, &gate, &trace) != worth ||
+            face->powers(pcm, 0, count, &gate, &trace) != passing)
             return false;
-        *yes += (size_t)__builtin_popcount(passing);
-        *no += count - (size_t)__builtin_popcount(passing);
+        *yes += (size_t)(__builtin_popcount(worth) + __builtin_popcount(passing));
+        *no += 2 * count - (size_t)(__builtin_popcount(worth) + __builtin_popcount(passing));
     }
     return true;
 }
@@ -141,31 +156,46 @@ static void every_face_judges_as_the_reference(void **state)
     }
 }
 
-static void powers_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
+static uint32_t powers_wrongly(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                               struct screen_trace *trace)
 {
-    screen_faces(&(size_t){0})->powers(pcm, count, trace);
-    trace->steep_power[count - 1] += trace->steep_power[count - 1] > 1000000; /* one step, in loud signals */
+    uint32_t passing = screen_faces(&(size_t){0})->powers(pcm, from, count, gate, trace);
+    int32_t *last = &trace->steep_power[from + count - 1];
+    *last += *last > 1000000; /* one step, in loud signals */
+    return passing;
 }
 
-/* Fused multiply and subtract, or the sums in another order, would be so far off. */
-static uint32_t judge_wrongly(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
+/* Fused multiply and add, or the sums in another order, would be so far off. */
+static uint32_t worth_wrongly(const int16_t *pcm, size_t count, const struct screen_gate *gate,
+                              struct screen_trace *trace)
+{
+    struct screen_gate other = *gate;
+    other.ratio_max = nextafterf(other.ratio_max, 0);
+    return screen_faces(&(size_t){0})->worth(pcm, count, &other, trace);
+}
+
+static uint32_t judge_wrongly(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                              struct screen_trace *trace)
 {
     struct screen_gate other = *gate;
     other.powers_min *= 1.000001f;
-    return screen_faces(&(size_t){0})->judge(trace, count, &other);
+    return screen_faces(&(size_t){0})->powers(pcm, from, count, &other, trace);
 }
 
 static void a_wrong_face_is_caught(void **state)
 {
     (void)state;
-    const struct screen_face wrong = {"wrong", 0, screen_faces(&(size_t){0})->energies, powers_wrongly,
-                                      judge_wrongly};
+    const struct screen_face *right = screen_faces(&(size_t){0});
+    const struct screen_face wrong_powers = {"wrong", 0, right->worth, powers_wrongly};
+    const struct screen_face wrong_worth = {"wrong", 0, worth_wrongly, right->powers};
+    const struct screen_face wrong_judge = {"wrong", 0, right->worth, judge_wrongly};
     struct tone_random random;
     size_t answers = 0;
     tone_random_seed(&random, 33);
     (void)screen_choose(0);
-    assert_false(hears_as_the_reference(&wrong, &random));
-    assert_false(judges_as_the_reference(&wrong, &random, &answers, &answers));
+    assert_false(hears_as_the_reference(&wrong_powers, &random));
+    assert_false(judges_as_the_reference(&wrong_worth, &random, &answers, &answers));
+    assert_false(judges_as_the_reference(&wrong_judge, &random, &answers, &answers));
 }
 
 /* Correlation of some blocks with a tone, squared; in the screen's unit. */
@@ -198,13 +228,15 @@ static void the_reference_equals_the_definition(void **state)
     const struct screen_face *c = screen_faces(&(size_t){0});
     struct tone_random random;
     tone_random_seed(&random, 34);
-    (void)screen_choose(0);
+    struct screen_gate open = *screen_gate();
+    open.energy_min = 0;
     for (int round = 0; round < 100; round++) {
         int16_t samples[FEED_SAMPLES];
         struct screen_trace trace;
         signal_fill(samples, FEED_SAMPLES, (enum signal)(round % SIGNALS), &random);
-        (void)c->energies(samples + SCREEN_LEAD * TONE_BANK_BLOCK, SCREEN_FEED_MAX, &trace);
-        c->powers(samples + SCREEN_LEAD * TONE_BANK_BLOCK, SCREEN_FEED_MAX, &trace);
+        const int16_t *fed = samples + SCREEN_LEAD * TONE_BANK_BLOCK;
+        (void)c->worth(fed, SCREEN_FEED_MAX, &open, &trace);
+        (void)c->powers(fed, 0, SCREEN_FEED_MAX, screen_gate(), &trace);
         for (int i = 0; i < SCREEN_FEED_MAX; i++) {
             double energy = 0;
             for (int k = 0; k < SUSPICION_WINDOW * TONE_BANK_BLOCK; k++)
@@ -240,6 +272,14 @@ static void no_sum_leaves_its_bits(void **state)
 
 static int16_t scene[SAMPLES];
 
+/* A harmonic of something like a voice, whose pitch and formant change. */
+static float voice_part(int harmonic, double t)
+{
+    double pitch = 2 * M_PI * (130 * t + 6 * sin(2 * M_PI * 0.7 * t));
+    double formant = (130.0 * harmonic - 650 - 400 * sin(5 * t)) / 300;
+    return (float)(exp(-formant * formant) * sin(harmonic * pitch));
+}
+
 /* Keys of all levels, over something like a voice, over hum, and over next to nothing. */
 static int make_scene(void **state)
 {
@@ -249,10 +289,8 @@ static int make_scene(void **state)
     tone_random_seed(&random, 35);
     for (size_t i = 0; i < SAMPLES; i++) {
         double t = (double)i / 8000;
-        double pitch = 2 * M_PI * (130 * t + 6 * sin(2 * M_PI * 0.7 * t));
         for (int k = 1; k < 14 && i / 20000 % 4 == 0; k++)
-            sum[i] +=
-                (float)(4000 * exp(-pow((130.0 * k - 650 - 400 * sin(5 * t)) / 300, 2)) * sin(k * pitch));
+            sum[i] += 4000 * voice_part(k, t);
         if (i / 20000 % 4 == 1)
             sum[i] = (float)(6000 * sin(2 * M_PI * 100 * t));
     }
@@ -274,6 +312,7 @@ static void what_the_gate_passes_passes_the_screen(void **state)
     struct suspicion suspicion;
     struct suspicion_view view;
     struct tone_block block;
+    struct screen_trace trace;
     struct tone_random random;
     size_t exact = 0;
     size_t screened = 0;
@@ -282,12 +321,13 @@ static void what_the_gate_passes_passes_the_screen(void **state)
     for (size_t at = SCREEN_LEAD * TONE_BANK_BLOCK; at + 160 <= SAMPLES;) {
         size_t count = 1 + tone_random_below(&random, SCREEN_FEED_MAX);
         uint32_t passing = screen_blocks(face, scene + at, count);
+        uint32_t worth = face->worth(scene + at, count, screen_gate(), &trace);
         for (size_t i = 0; i < count; i++, at += TONE_BANK_BLOCK) {
             bool is_asked;
             bank->blocks(scene + at, 1, &block);
             (void)suspicion_view(&suspicion, &block, &view, &is_asked);
             exact += is_asked;
-            assert_true(at < 20 * TONE_BANK_BLOCK || !is_asked || (passing >> i & 1));
+            assert_true(at < 20 * TONE_BANK_BLOCK || !is_asked || !(worth >> i & 1) || (passing >> i & 1));
         }
         screened += (size_t)__builtin_popcount(passing);
     }
@@ -295,6 +335,52 @@ static void what_the_gate_passes_passes_the_screen(void **state)
                   screened);
     assert_true(exact > 1000);
     assert_true(screened < exact + exact / 10); /* it does screen */
+}
+
+/* Of count keys over noise, hum, a dial tone or speech, those whose window of 8 ms is not worth hearing. */
+static size_t keys_not_worth_it(const struct screen_gate *gate, size_t count)
+{
+    const struct screen_face *face = screen_faces(&(size_t){0});
+    struct tone_random random;
+    size_t missed = 0;
+    tone_random_seed(&random, 37);
+    for (size_t i = 0; i < count; i++) {
+        float sum[FEED_SAMPLES] = {0};
+        int16_t pcm[FEED_SAMPLES];
+        struct screen_trace trace;
+        float twist = (float)tone_random_uniform(&random, -9, 9);
+        struct tone_press press =
+            tone_source_random_press(&random, (float)tone_random_uniform(&random, -28, -2), twist, 0.02f);
+        tone_source_press(sum, 0, FEED_SAMPLES, &press);
+        float power = tone_press_dbm0(&press);
+        float below = dtmf_amplitude_of_dbm0(power - (float)tone_random_uniform(&random, 5, 20));
+        for (size_t k = 0; k < FEED_SAMPLES; k++) {
+            double t = (double)k / 8000;
+            if (i % 4 == 1)
+                sum[k] += below * (float)sin(2 * M_PI * 50 * t + (double)i);
+            if (i % 4 == 2)
+                sum[k] += below / 2 * (float)(sin(2 * M_PI * 350 * t) + sin(2 * M_PI * 440 * t + (double)i));
+            for (int harmonic = 1; harmonic < 14 && i % 4 == 3; harmonic++)
+                sum[k] += below / 3 * voice_part(harmonic, t + (double)i);
+        }
+        tone_source_noise(&random, sum, FEED_SAMPLES, power - 10);
+        tone_source_finish(sum, pcm, FEED_SAMPLES, TONE_LINE_ULAW);
+        const int16_t *fed = pcm + SCREEN_LEAD * TONE_BANK_BLOCK;
+        missed += face->worth(fed, SCREEN_FEED_MAX, gate, &trace) != (1u << SCREEN_FEED_MAX) - 1;
+    }
+    return missed;
+}
+
+static void keys_are_worth_hearing(void **state)
+{
+    (void)state;
+    struct screen_gate narrow = *screen_gate();
+    assert_int_equal(keys_not_worth_it(screen_gate(), 40000), 0);
+    narrow.ratio_min = 0.45f;
+    assert_true(keys_not_worth_it(&narrow, 4000) > 100);
+    narrow = *screen_gate();
+    narrow.ratio_max = 0.95f;
+    assert_true(keys_not_worth_it(&narrow, 4000) > 100);
 }
 
 /* No demand, only the figures: a busy machine must not fail a test. */
@@ -327,6 +413,7 @@ int main(void)
         cmocka_unit_test(the_reference_equals_the_definition),
         cmocka_unit_test(no_sum_leaves_its_bits),
         cmocka_unit_test(what_the_gate_passes_passes_the_screen),
+        cmocka_unit_test(keys_are_worth_hearing),
         cmocka_unit_test(speed_of_the_faces),
     };
     return cmocka_run_group_tests(tests, make_scene, NULL);

@@ -46,20 +46,33 @@ static void blocks_wrongly(const int16_t *pcm, size_t count, struct tone_block *
     out[0].difference++;
 }
 
-static uint32_t energies_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
+static uint32_t worth_wrongly(const int16_t *pcm, size_t count, const struct screen_gate *gate,
+                              struct screen_trace *trace)
 {
-    return screen_faces(&(size_t){0})->energies(pcm, count, trace) / 2; /* takes for silence what is none */
+    (void)screen_faces(&(size_t){0})->worth(pcm, count, gate, trace);
+    return 0; /* takes for silence what is none */
 }
 
-static void powers_wrongly(const int16_t *pcm, size_t count, struct screen_trace *trace)
+static uint32_t energies_wrongly(const int16_t *pcm, size_t count, const struct screen_gate *gate,
+                                 struct screen_trace *trace)
 {
-    screen_faces(&(size_t){0})->powers(pcm, count, trace);
-    trace->power[0]++;
+    uint32_t worth = screen_faces(&(size_t){0})->worth(pcm, count, gate, trace);
+    trace->difference[SCREEN_LEAD + count - 1]++;
+    return worth;
 }
 
-static uint32_t judge_wrongly(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
+static uint32_t powers_wrongly(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                               struct screen_trace *trace)
 {
-    return screen_faces(&(size_t){0})->judge(trace, count, gate) & ~2u; /* deaf at one block */
+    uint32_t passing = screen_faces(&(size_t){0})->powers(pcm, from, count, gate, trace);
+    trace->power[from]++;
+    return passing;
+}
+
+static uint32_t judge_wrongly(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                              struct screen_trace *trace)
+{
+    return screen_faces(&(size_t){0})->powers(pcm, from, count, gate, trace) & ~2u; /* deaf at one block */
 }
 
 static void push_wrongly(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
@@ -104,9 +117,11 @@ static enum err with_planted(const char *kernel, size_t place, struct dsp_self_t
     if (strcmp(kernel, "screen") == 0)
         screen[place].powers = powers_wrongly;
     if (strcmp(kernel, "energies") == 0)
-        screen[place].energies = energies_wrongly;
+        screen[place].worth = energies_wrongly;
     if (strcmp(kernel, "judge") == 0)
-        screen[place].judge = judge_wrongly;
+        screen[place].powers = judge_wrongly;
+    if (strcmp(kernel, "worth") == 0)
+        screen[place].worth = worth_wrongly;
     suspicion[place].name = "wrong";
     suspicion[place].cpu_flags = level;
     if (strcmp(kernel, "suspicion") == 0)
@@ -123,9 +138,9 @@ static void a_wrong_face_is_dropped(void **state)
 {
     (void)state;
     static const char *const kernels[][2] = {
-        {"g711", "g711"},           {"encode", "g711"},    {"tone_bank", "tone_bank"},
-        {"screen", "screen"},       {"judge", "screen"},   {"energies", "screen"},
-        {"suspicion", "suspicion"}, {"look", "suspicion"}, {"weigh", "suspicion"},
+        {"g711", "g711"},      {"encode", "g711"},     {"tone_bank", "tone_bank"}, {"screen", "screen"},
+        {"judge", "screen"},   {"energies", "screen"}, {"worth", "screen"},        {"suspicion", "suspicion"},
+        {"look", "suspicion"}, {"weigh", "suspicion"},
     };
     struct dsp_self_test report;
     if (dsp_cpu_flags() == 0) {

@@ -58,22 +58,34 @@ SCREEN_INLINE __m256i power_of(__m256i waves)
     return _mm256_madd_epi16(waves, waves);
 }
 
-SCREEN_INLINE __m256i energies_of(const int16_t *pcm)
+SCREEN_INLINE __m256i load(const int16_t *pcm)
 {
-    __m256i now = _mm256_loadu_si256((const __m256i *)(const void *)pcm);
-    /* The first sample's step is none: it is taken from itself, and nothing before the block is read. */
-    __m256i before = _mm256_alignr_epi8(now, _mm256_permute2x128_si256(now, now, 0x08), 14);
-    __m256i step = _mm256_subs_epi16(now, before);
-    step = _mm256_blend_epi32(step, _mm256_slli_epi32(_mm256_srli_epi32(step, 16), 16), 1);
-    return _mm256_hadd_epi32(_mm256_srli_epi32(_mm256_madd_epi16(now, now), 4),
-                             _mm256_srli_epi32(_mm256_madd_epi16(step, step), 4));
+    return _mm256_loadu_si256((const __m256i *)(const void *)pcm);
 }
 
-/* Energy and difference of two blocks, in turn. */
-SCREEN_INLINE __m128i sums_of(__m256i a, __m256i b)
+/* Squares, two and two together. */
+SCREEN_INLINE __m256i squares_of(__m256i samples)
 {
-    __m256i halves = _mm256_hadd_epi32(a, b);
-    return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    return _mm256_srli_epi32(_mm256_madd_epi16(samples, samples), 4);
+}
+
+/* The step to a block's first sample is none. */
+SCREEN_INLINE __m256i steps_of(__m256i now, __m256i before)
+{
+    const __m256i all_but_first = _mm256_setr_epi32(-65536, -1, -1, -1, -1, -1, -1, -1);
+    return _mm256_and_si256(_mm256_subs_epi16(now, before), all_but_first);
+}
+
+/* Of the first block: nothing before it is read. */
+SCREEN_INLINE __m256i first_steps(const int16_t *pcm)
+{
+    __m256i now = load(pcm);
+    return steps_of(now, _mm256_alignr_epi8(now, _mm256_permute2x128_si256(now, now, 0x08), 14));
+}
+
+SCREEN_INLINE __m256i add_pairs(__m256i a, __m256i b)
+{
+    return _mm256_add_epi32(even_of(a, b), odd_of(a, b));
 }
 
 SCREEN_INLINE void keep(int32_t *row, __m128i four)
@@ -81,35 +93,66 @@ SCREEN_INLINE void keep(int32_t *row, __m128i four)
     _mm_storeu_si128((__m128i *)(void *)row, four);
 }
 
-/* Returns the energies. */
-SCREEN_INLINE __m128i keep_energies(struct screen_trace *trace, size_t place, const __m256i energy[GROUP])
+SCREEN_INLINE void keep_sums(int32_t *row, const __m256i block[GROUP])
 {
-    __m128 early = _mm_castsi128_ps(sums_of(energy[0], energy[1]));
-    __m128 late = _mm_castsi128_ps(sums_of(energy[2], energy[3]));
-    __m128i energies = _mm_castps_si128(_mm_shuffle_ps(early, late, 0x88));
-    keep(&trace->energy[place], energies);
-    keep(&trace->difference[place], _mm_castps_si128(_mm_shuffle_ps(early, late, 0xdd)));
-    return energies;
+    __m256i sums = add_pairs(add_pairs(block[0], block[1]), add_pairs(block[2], block[3]));
+    keep(row, _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1)));
 }
 
-uint32_t screen_energies_avx2(const int16_t *pcm, size_t count, struct screen_trace *trace)
+SCREEN_INLINE void energies_keep(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
-    __m128i sum = _mm_setzero_si128();
-    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
-    for (size_t place = 0; place < SCREEN_LEAD + count; place += GROUP) {
-        __m256i energy[GROUP];
-        for (size_t k = 0; k < GROUP; k++) {
-            bool is_there = place + k < SCREEN_LEAD + count;
-            energy[k] = is_there ? energies_of(pcm + (place + k) * TONE_BANK_BLOCK) : _mm256_setzero_si256();
-        }
-        sum = _mm_add_epi32(sum, _mm_srli_epi32(keep_energies(trace, place, energy), 4));
+    for (size_t place = 0; place < count; place += GROUP) {
+        __m256i block[GROUP];
+        for (size_t k = 0; k < GROUP; k++)
+            block[k] = place + k < count ? squares_of(load(pcm + (place + k) * TONE_BANK_BLOCK))
+                                         : _mm256_setzero_si256();
+        keep_sums(&trace->energy[place], block);
     }
-    sum = _mm_hadd_epi32(sum, sum);
-    return (uint32_t)_mm_cvtsi128_si32(_mm_hadd_epi32(sum, sum));
 }
 
-void screen_powers_avx2(const int16_t *pcm, size_t count, struct screen_trace *trace)
+SCREEN_INLINE void differences_keep(const int16_t *pcm, size_t count, struct screen_trace *trace)
 {
+    for (size_t place = 0; place < count; place += GROUP) {
+        __m256i block[GROUP];
+        for (size_t k = 0; k < GROUP; k++) {
+            const int16_t *at = pcm + (place + k) * TONE_BANK_BLOCK;
+            block[k] = _mm256_setzero_si256();
+            if (place + k < count)
+                block[k] = squares_of(place + k ? steps_of(load(at), load(at - 1)) : first_steps(at));
+        }
+        keep_sums(&trace->difference[place], block);
+    }
+}
+
+uint32_t screen_worth_avx2(const int16_t *pcm, size_t count, const struct screen_gate *gate,
+                           struct screen_trace *trace)
+{
+    const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
+    energies_keep(lead, SCREEN_LEAD + count, trace);
+    uint32_t loud = screen_loud_face(trace, count, gate);
+    if (!loud)
+        return 0;
+    differences_keep(lead, SCREEN_LEAD + count, trace);
+    return loud & screen_between_face(trace, count, gate);
+}
+
+/* What a group of windows is judged by, from `at` on. */
+SCREEN_INLINE uint32_t judge(__m128i power, __m128i steep_power, size_t at, const struct screen_gate *gate,
+                             struct screen_trace *trace)
+{
+    keep(&trace->power[at], power);
+    keep(&trace->steep_power[at], steep_power);
+    return screen_bits(screen_passes((screen_floats)_mm_cvtepi32_ps(power),
+                                     (screen_floats)_mm_cvtepi32_ps(steep_power),
+                                     (screen_floats)_mm_loadu_ps(&trace->window_energy[at]),
+                                     (screen_floats)_mm_loadu_ps(&trace->window_difference[at]), gate));
+}
+
+uint32_t screen_powers_avx2(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                            struct screen_trace *trace)
+{
+    uint32_t passing = 0;
+    pcm += from * TONE_BANK_BLOCK;
     const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
     __m256i slope = _mm256_load_si256((const __m256i *)(const void *)screen_waves.slope_of_halves);
     __m256i middle = correlate(lead + TONE_BANK_BLOCK, screen_waves.pairs[1]);
@@ -134,12 +177,7 @@ void screen_powers_avx2(const int16_t *pcm, size_t count, struct screen_trace *t
             before = now;
             pcm += TONE_BANK_BLOCK;
         }
-        keep(&trace->power[at], strongest(power));
-        keep(&trace->steep_power[at], strongest(steep_power));
+        passing |= judge(strongest(power), strongest(steep_power), from + at, gate, trace) << at;
     }
-}
-
-uint32_t screen_judge_avx2(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
-{
-    return screen_judge_face(trace, count, gate);
+    return passing & ((1u << count) - 1);
 }

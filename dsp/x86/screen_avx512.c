@@ -63,66 +63,108 @@ SCREEN_INLINE __m512i power_of(__m512i waves)
     return _mm512_madd_epi16(waves, waves);
 }
 
-/* Energies of two blocks: two sums in each quarter, and two of differences. The step to the first sample of a block is
- * none. */
-SCREEN_INLINE __m512i energies_of(__m512i now)
+/* Squares, two and two together, of the samples of two blocks. */
+SCREEN_INLINE __m512i squares_of(__m512i samples)
 {
-    __m512i before = _mm512_alignr_epi8(now, _mm512_maskz_shuffle_i64x2(0xfc, now, now, 0x90), 14);
-    __m512i step = _mm512_maskz_subs_epi16(0xfffefffe, now, before);
-    __m512i energy = _mm512_srli_epi32(_mm512_madd_epi16(now, now), 4);
-    __m512i difference = _mm512_srli_epi32(_mm512_madd_epi16(step, step), 4);
-    return _mm512_add_epi32(_mm512_unpacklo_epi64(energy, difference),
-                            _mm512_unpackhi_epi64(energy, difference));
+    return _mm512_srli_epi32(_mm512_madd_epi16(samples, samples), 4);
 }
 
-SCREEN_INLINE __m512i sums_of(__m512i a, __m512i b)
+/* The step to the first sample of a block is none. */
+SCREEN_INLINE __m512i steps_of(__m512i now, __m512i before)
+{
+    return _mm512_maskz_subs_epi16(0xfffefffe, now, before);
+}
+
+SCREEN_INLINE __m512i load(const int16_t *pcm)
+{
+    return _mm512_loadu_si512((const void *)pcm);
+}
+
+/* The first double: nothing before it is read. first: 1 where it has no earlier block. */
+SCREEN_INLINE __m512i load_first(const int16_t *lead, size_t first)
+{
+    if (!first)
+        return load(lead);
+    return _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_loadu_si256((const __m256i *)(const void *)lead),
+                              1);
+}
+
+SCREEN_INLINE __m512i first_steps(__m512i now)
+{
+    return steps_of(now, _mm512_alignr_epi8(now, _mm512_maskz_shuffle_i64x2(0xfc, now, now, 0x90), 14));
+}
+
+SCREEN_INLINE __m512i add_pairs(__m512i a, __m512i b)
 {
     return _mm512_add_epi32(even_of(a, b), odd_of(a, b));
 }
 
-/* Energy and difference of blocks by place, of which there are count; first: 1 where the first double has no earlier
- * block. */
-SCREEN_INLINE uint32_t energies_keep(const __m512i sums[DOUBLES + 1], size_t first, size_t count,
-                                     struct screen_trace *trace)
+/* Of eight doubles: in each quarter sums of half a block, of four doubles, then the halves added. */
+SCREEN_INLINE __m512i sums_of(const __m512i double_of[DOUBLES + 1], size_t first)
 {
-    /* In each quarter energy, difference of one double, of the next; quarters are blocks of two pairs of doubles. */
-    const __m512i order = _mm512_setr_epi32(0, 4, 2, 6, 8, 12, 10, 14, 16, 20, 18, 22, 24, 28, 26, 30);
-    const __m512i later = _mm512_setr_epi32(4, 2, 6, 8, 12, 10, 14, 16, 20, 18, 22, 24, 28, 26, 30, 30);
-    __m512i energy_at = first ? later : order;
-    __m512i difference_at = _mm512_add_epi32(energy_at, _mm512_set1_epi32(1));
-    __m512i early = row_and_column(sums_of(sums[0], sums[1]), sums_of(sums[2], sums[3]));
-    __m512i late = row_and_column(sums_of(sums[4], sums[5]), sums_of(sums[6], sums[7]));
-    __m512i energy = _mm512_permutex2var_epi32(early, energy_at, late);
-    _mm512_storeu_si512((void *)trace->energy, energy);
-    _mm512_storeu_si512((void *)trace->difference, _mm512_permutex2var_epi32(early, difference_at, late));
-    __mmask16 is_there = (__mmask16)((1u << count) - 1);
-    return (uint32_t)_mm512_reduce_add_epi32(_mm512_maskz_srli_epi32(is_there, energy, 4));
+    /* Quarters hold the earlier block of four doubles, the later one, and so of the other four. */
+    const __m512i order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+    const __m512i later = _mm512_setr_epi32(4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15, 15);
+    __m512i early = add_pairs(add_pairs(double_of[0], double_of[1]), add_pairs(double_of[2], double_of[3]));
+    __m512i late = add_pairs(add_pairs(double_of[4], double_of[5]), add_pairs(double_of[6], double_of[7]));
+    return _mm512_permutexvar_epi32(first ? later : order, row_and_column(early, late));
 }
 
-uint32_t screen_energies_avx512(const int16_t *pcm, size_t count, struct screen_trace *trace)
+/* Each lane's sum with those of the three behind it. */
+SCREEN_INLINE __m512 sum4(__m512i blocks)
 {
-    const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
-    size_t first = (count + 1) % 2;
-    size_t doubles = (SCREEN_LEAD + count + 1) / 2;
+    const __m512i none = _mm512_setzero_si512();
+    __m512 block = _mm512_cvtepi32_ps(blocks);
+    __m512 two = block + (__m512)_mm512_alignr_epi32(none, (__m512i)block, 1);
+    return two + (__m512)_mm512_alignr_epi32(none, (__m512i)two, 2);
+}
+
+/* The first double may have no earlier block: first is 1 then. */
+SCREEN_INLINE uint32_t worth_of(const int16_t *lead, size_t first, size_t doubles,
+                                const struct screen_gate *gate, struct screen_trace *trace)
+{
     __m512i sums[DOUBLES + 1];
-    __m512i alone = _mm512_setzero_si512();
-    if (first)
-        alone = _mm512_inserti64x4(alone, _mm256_loadu_si256((const __m256i *)(const void *)lead), 1);
-    else
-        alone = _mm512_loadu_si512((const void *)lead);
-    sums[0] = energies_of(alone);
+    __m512i alone = load_first(lead, first);
+    sums[0] = squares_of(alone);
+#pragma GCC unroll 8
+    for (size_t i = 1; i <= DOUBLES; i++)
+        sums[i] =
+            i < doubles ? squares_of(load(lead + (2 * i - first) * TONE_BANK_BLOCK)) : _mm512_setzero_si512();
+    __m512i energy = sums_of(sums, first);
+    __m512 window_energy = sum4(energy);
+    uint32_t loud = _mm512_cmp_ps_mask(window_energy, _mm512_set1_ps(gate->energy_min), _CMP_GE_OQ);
+    if (!loud)
+        return 0;
+    sums[0] = squares_of(first_steps(alone));
 #pragma GCC unroll 8
     for (size_t i = 1; i <= DOUBLES; i++) {
-        sums[i] =
-            i < doubles
-                ? energies_of(_mm512_loadu_si512((const void *)(lead + (2 * i - first) * TONE_BANK_BLOCK)))
-                : _mm512_setzero_si512();
+        const int16_t *at = lead + (2 * i - first) * TONE_BANK_BLOCK;
+        sums[i] = i < doubles ? squares_of(steps_of(load(at), load(at - 1))) : _mm512_setzero_si512();
     }
-    return energies_keep(sums, first, SCREEN_LEAD + count, trace);
+    __m512i difference = sums_of(sums, first);
+    __m512 window_difference = sum4(difference);
+    _mm512_store_si512((void *)trace->energy, energy);
+    _mm512_store_si512((void *)trace->difference, difference);
+    _mm512_store_ps(trace->window_energy, window_energy);
+    _mm512_store_ps(trace->window_difference, window_difference);
+    return loud & _mm512_movepi32_mask((__m512i)screen_is_between((screen_floats)window_energy,
+                                                                  (screen_floats)window_difference, gate));
+}
+
+uint32_t screen_worth_avx512(const int16_t *pcm, size_t count, const struct screen_gate *gate,
+                             struct screen_trace *trace)
+{
+    const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
+    size_t doubles = (SCREEN_LEAD + count + 1) / 2;
+    uint32_t there = (1u << count) - 1;
+    if (count == SCREEN_FEED_MAX)
+        return there & worth_of(lead, 1, DOUBLES, gate, trace);
+    return there & worth_of(lead, (count + 1) % 2, doubles, gate, trace);
 }
 
 /* first: 1 for an even count, 0 for an odd one; doubles: so many are heard. */
-SCREEN_INLINE void hear_some(const int16_t *lead, size_t first, size_t doubles, struct screen_trace *trace)
+SCREEN_INLINE uint32_t hear_some(const int16_t *lead, size_t first, size_t doubles, size_t from,
+                                 const struct screen_gate *gate, struct screen_trace *trace)
 {
     const __m512i none = _mm512_setzero_si512();
     __m512i power[DOUBLES - 1], steep_power[DOUBLES - 1];
@@ -157,39 +199,27 @@ SCREEN_INLINE void hear_some(const int16_t *lead, size_t first, size_t doubles, 
         best = _mm512_alignr_epi32(best, best, 1);
         best_steep = _mm512_alignr_epi32(best_steep, best_steep, 1);
     }
-    _mm512_storeu_si512((void *)trace->power, best);
-    _mm512_storeu_si512((void *)trace->steep_power, best_steep);
+    __mmask16 there = (__mmask16)(0xffff >> from); /* lanes that do not end behind the trace */
+    _mm512_mask_storeu_epi32(trace->power + from, there, best);
+    _mm512_mask_storeu_epi32(trace->steep_power + from, there, best_steep);
+    screen_ints passes =
+        screen_passes((screen_floats)_mm512_cvtepi32_ps(best), (screen_floats)_mm512_cvtepi32_ps(best_steep),
+                      (screen_floats)_mm512_maskz_loadu_ps(there, trace->window_energy + from),
+                      (screen_floats)_mm512_maskz_loadu_ps(there, trace->window_difference + from), gate);
+    return _mm512_movepi32_mask((__m512i)passes);
 }
 
-void screen_powers_avx512(const int16_t *pcm, size_t count, struct screen_trace *trace)
+uint32_t screen_powers_avx512(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                              struct screen_trace *trace)
 {
-    const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
+    const int16_t *lead = pcm + (from - SCREEN_LEAD) * TONE_BANK_BLOCK;
     size_t doubles = (SCREEN_LEAD + count + 1) / 2;
+    uint32_t passing;
     if (count == SCREEN_FEED_MAX)
-        hear_some(lead, 1, DOUBLES, trace);
+        passing = hear_some(lead, 1, DOUBLES, from, gate, trace);
     else if (count % 2 == 0)
-        hear_some(lead, 1, doubles, trace);
+        passing = hear_some(lead, 1, doubles, from, gate, trace);
     else
-        hear_some(lead, 0, doubles, trace);
-}
-
-/* Each lane's sum with those of the three behind it. */
-SCREEN_INLINE __m512 sum4(const int32_t *energy)
-{
-    const __m512i none = _mm512_setzero_si512();
-    __m512 block = _mm512_cvtepi32_ps(_mm512_loadu_si512((const void *)energy));
-    __m512 two = block + (__m512)_mm512_alignr_epi32(none, (__m512i)block, 1);
-    return two + (__m512)_mm512_alignr_epi32(none, (__m512i)two, 2);
-}
-
-uint32_t screen_judge_avx512(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
-{
-    screen_floats power, steep_power;
-    screen_floats energy = (screen_floats)sum4(trace->energy);
-    screen_floats difference = (screen_floats)sum4(trace->difference);
-    screen_ints passes;
-    screen_load(&power, trace->power);
-    screen_load(&steep_power, trace->steep_power);
-    screen_compare(&passes, &power, &steep_power, &energy, &difference, gate);
-    return _mm512_movepi32_mask((__m512i)passes) & ((1u << count) - 1);
+        passing = hear_some(lead, 0, doubles, from, gate, trace);
+    return passing & ((1u << count) - 1);
 }

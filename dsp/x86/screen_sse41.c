@@ -61,35 +61,67 @@ SCREEN_INLINE __m128i energy_of(__m128i samples)
     return _mm_srli_epi32(_mm_madd_epi16(samples, samples), 4);
 }
 
-SCREEN_INLINE void energies_of(const int16_t *pcm, int32_t *energy, int32_t *difference)
+SCREEN_INLINE __m128i energies_of(const int16_t *pcm)
+{
+    return _mm_add_epi32(energy_of(load(pcm)), energy_of(load(pcm + 8)));
+}
+
+SCREEN_INLINE __m128i differences_of(const int16_t *pcm)
 {
     __m128i early = load(pcm);
-    __m128i late = load(pcm + 8);
-    __m128i step = _mm_blend_epi16(_mm_subs_epi16(early, _mm_slli_si128(early, 2)), _mm_setzero_si128(),
-                                   1); /* the first is none */
-    __m128i steps = _mm_add_epi32(energy_of(step), energy_of(_mm_subs_epi16(late, load(pcm + 7))));
-    __m128i sums = _mm_hadd_epi32(_mm_add_epi32(energy_of(early), energy_of(late)), steps);
-    sums = _mm_hadd_epi32(sums, sums);
-    *energy = _mm_cvtsi128_si32(sums);
-    *difference = _mm_extract_epi32(sums, 1);
+    /* The first step is none. */
+    __m128i step = _mm_blend_epi16(_mm_subs_epi16(early, _mm_slli_si128(early, 2)), _mm_setzero_si128(), 1);
+    return _mm_add_epi32(energy_of(step), energy_of(_mm_subs_epi16(load(pcm + 8), load(pcm + 7))));
 }
 
-uint32_t screen_energies_sse41(const int16_t *pcm, size_t count, struct screen_trace *trace)
+#define GROUP 4 /* blocks whose sums are made together */
+
+SCREEN_INLINE void keep(int32_t *four, const __m128i sums[GROUP])
 {
-    uint32_t sum = 0;
-    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
-    for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
-        energies_of(pcm, &trace->energy[place], &trace->difference[place]);
-        sum += (uint32_t)trace->energy[place] >> 4;
-    }
-    return sum;
+    _mm_store_si128((__m128i *)(void *)four,
+                    _mm_hadd_epi32(_mm_hadd_epi32(sums[0], sums[1]), _mm_hadd_epi32(sums[2], sums[3])));
 }
 
-void screen_powers_sse41(const int16_t *pcm, size_t count, struct screen_trace *trace)
+SCREEN_INLINE void energies_keep(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    for (size_t place = 0; place < count; place += GROUP) {
+        __m128i sums[GROUP];
+        for (size_t k = 0; k < GROUP; k++)
+            sums[k] =
+                place + k < count ? energies_of(pcm + (place + k) * TONE_BANK_BLOCK) : _mm_setzero_si128();
+        keep(&trace->energy[place], sums);
+    }
+}
+
+SCREEN_INLINE void differences_keep(const int16_t *pcm, size_t count, struct screen_trace *trace)
+{
+    for (size_t place = 0; place < count; place += GROUP) {
+        __m128i sums[GROUP];
+        for (size_t k = 0; k < GROUP; k++)
+            sums[k] =
+                place + k < count ? differences_of(pcm + (place + k) * TONE_BANK_BLOCK) : _mm_setzero_si128();
+        keep(&trace->difference[place], sums);
+    }
+}
+
+uint32_t screen_worth_sse41(const int16_t *pcm, size_t count, const struct screen_gate *gate,
+                            struct screen_trace *trace)
+{
+    const int16_t *lead = pcm - SCREEN_LEAD * TONE_BANK_BLOCK;
+    energies_keep(lead, SCREEN_LEAD + count, trace);
+    uint32_t loud = screen_loud_face(trace, count, gate);
+    if (!loud)
+        return 0;
+    differences_keep(lead, SCREEN_LEAD + count, trace);
+    return loud & screen_between_face(trace, count, gate);
+}
+
+uint32_t screen_powers_sse41(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
+                             struct screen_trace *trace)
 {
     struct wave two[SCREEN_BLOCKS]; /* this block and the one before */
     struct wave before = {_mm_setzero_si128(), _mm_setzero_si128()};
-    pcm -= SCREEN_LEAD * TONE_BANK_BLOCK;
+    pcm += (from - SCREEN_LEAD) * TONE_BANK_BLOCK;
     for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
         struct wave now = correlate(pcm, screen_waves.pairs[place]);
         two[place] = sum_of(now, before);
@@ -97,12 +129,8 @@ void screen_powers_sse41(const int16_t *pcm, size_t count, struct screen_trace *
         if (place < SCREEN_LEAD)
             continue;
         struct wave four = sum_of(two[place], two[place - 2]);
-        trace->power[place - SCREEN_LEAD] = strongest(four);
-        trace->steep_power[place - SCREEN_LEAD] = strongest(weighed(four));
+        trace->power[from + place - SCREEN_LEAD] = strongest(four);
+        trace->steep_power[from + place - SCREEN_LEAD] = strongest(weighed(four));
     }
-}
-
-uint32_t screen_judge_sse41(const struct screen_trace *trace, size_t count, const struct screen_gate *gate)
-{
-    return screen_judge_face(trace, count, gate);
+    return screen_judge_face(trace, from, count, gate);
 }
