@@ -90,7 +90,6 @@ void tone_grid_shape(const struct tone_grid *grid, size_t point, struct masked_r
     options->detune_max = 0;
     options->snr_min_db = options->snr_max_db = 30;
     options->tone_min_ms = options->tone_max_ms = 50;
-    tone_run_out_of_hold(options);
     grid->shape(options, tone_grid_x(grid, point));
 }
 

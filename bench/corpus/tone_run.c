@@ -43,12 +43,6 @@ static void add(struct tone_outcome *sum, struct latencies *latencies, const str
     }
 }
 
-void tone_run_out_of_hold(struct masked_run_options *options)
-{
-    options->pause_min_ms = 200;
-    options->pause_max_ms = 300;
-}
-
 enum err tone_run(const struct masked_run_options *options, enum tone_engine engine, size_t presses,
                   uint64_t seed, struct tone_outcome *outcome)
 {

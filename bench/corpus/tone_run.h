@@ -20,10 +20,6 @@ struct tone_outcome {
     double p50_ms, p90_ms, p99_ms, p999_ms, max_ms; /* onset to report, of those heard; to 1/8 ms */
 };
 
-/* Pauses of 200 to 300 ms: the mask holds on for 120 ms after a key and would hide the onset of a key within them, whatever
- * heard it. */
-void tone_run_out_of_hold(struct masked_run_options *options);
-
 /* options: what a press is like; its seed, presses and engine are set here. ERR_MEMORY. */
 MUST_USE enum err tone_run(const struct masked_run_options *options, enum tone_engine engine, size_t presses,
                            uint64_t seed, struct tone_outcome *outcome);

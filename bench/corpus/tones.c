@@ -199,7 +199,6 @@ static enum err run_cells(const struct bench_options *options, const struct spee
             struct tones_cell *cell = &out[*count];
             *cell = (struct tones_cell){.name = cells[i].name, .engine = (enum tone_engine)engine};
             run.speech = cells[i].is_over_speech ? speech : NULL;
-            tone_run_out_of_hold(&run);
             cells[i].shape(&run);
             enum err err = tone_run(&run, cell->engine, options->presses, options->seed, &cell->outcome);
             if (err)

@@ -174,7 +174,6 @@ static void the_leak_check_catches_a_look_ahead_of_2_ms(void **state)
     options.presses = 100;
     options.mask.lookahead_samples = 16;
     options.frame_samples = 8;
-    options.pause_min_ms = options.pause_max_ms = 200; /* out of the last key's hold */
     struct masked_run_result result = run(options);
     assert_true(result.leaked_presses > 90);
     assert_true(result.leaked_samples_max < 200);
