@@ -125,39 +125,52 @@ static int32_t strongest_by_slope(const int16_t waves[SCREEN_WAVES])
     return strongest(weighed);
 }
 
-/* A sixteenth of what pairs of squares add up to. */
-static int32_t sixteenth_of(const int32_t value[TONE_BANK_BLOCK])
+static inline uint32_t sixteenth_of(int32_t a, int32_t b)
 {
-    uint32_t square[TONE_BANK_BLOCK];
+    return ((uint32_t)a * (uint32_t)a + (uint32_t)b * (uint32_t)b) >> 4;
+}
+
+/* Left to themselves, compilers take many blocks side by side and take longer. */
+#define ONE_BY_ONE __attribute__((noinline))
+
+/* As in tone_block. */
+static ONE_BY_ONE int32_t energy_of(const int16_t *pcm)
+{
     uint32_t sum = 0;
-    for (int i = 0; i < TONE_BANK_BLOCK; i++)
-        square[i] = (uint32_t)((int16_t)value[i] * (int16_t)value[i]);
+#pragma GCC unroll 8
     for (int i = 0; i < TONE_BANK_BLOCK; i += 2)
-        sum += (square[i] + square[i + 1]) >> 4;
+        sum += sixteenth_of(pcm[i], pcm[i + 1]);
     return (int32_t)sum;
 }
 
-/* As in tone_block. */
-static int32_t energy_of(const int16_t *pcm)
+/* Steps of more than 16 bits count as the greatest of 16. */
+static ONE_BY_ONE int32_t long_difference_of(const int16_t *pcm)
 {
-    int32_t value[TONE_BANK_BLOCK];
-    for (int i = 0; i < TONE_BANK_BLOCK; i++)
-        value[i] = pcm[i];
-    return sixteenth_of(value);
+    uint32_t sum = 0;
+    int32_t step[TONE_BANK_BLOCK] = {0};
+    for (int i = 1; i < TONE_BANK_BLOCK; i++) {
+        step[i] = pcm[i] - pcm[i - 1];
+        step[i] = step[i] > INT16_MAX ? INT16_MAX : step[i] < INT16_MIN ? INT16_MIN : step[i];
+    }
+    for (int i = 0; i < TONE_BANK_BLOCK; i += 2)
+        sum += sixteenth_of(step[i], step[i + 1]);
+    return (int32_t)sum;
 }
 
-/* As in tone_block, but steps of more than 16 bits count as the greatest of 16, and two steps are cut off together. */
-static int32_t difference_of(const int16_t *pcm)
+/* As in tone_block, but two steps are cut off together. */
+static ONE_BY_ONE int32_t difference_of(const int16_t *pcm)
 {
-    int32_t step[TONE_BANK_BLOCK];
-    step[0] = 0;
-    for (int i = 1; i < TONE_BANK_BLOCK; i++)
-        step[i] = pcm[i] - pcm[i - 1];
-    for (int i = 1; i < TONE_BANK_BLOCK; i++) {
-        step[i] = step[i] > INT16_MAX ? INT16_MAX : step[i];
-        step[i] = step[i] < INT16_MIN ? INT16_MIN : step[i];
+    int32_t second = pcm[1] - pcm[0];
+    uint32_t sum = sixteenth_of(0, second);
+    uint32_t beyond = (uint32_t)(second - INT16_MIN); /* 16 bits, unless a step is longer */
+#pragma GCC unroll 8
+    for (int i = 2; i < TONE_BANK_BLOCK; i += 2) {
+        int32_t first = pcm[i] - pcm[i - 1];
+        second = pcm[i + 1] - pcm[i];
+        sum += sixteenth_of(first, second);
+        beyond |= (uint32_t)(first - INT16_MIN) | (uint32_t)(second - INT16_MIN);
     }
-    return sixteenth_of(step);
+    return beyond <= UINT16_MAX ? (int32_t)sum : long_difference_of(pcm);
 }
 
 static uint32_t worth_c(const int16_t *pcm, size_t count, const struct screen_gate *asked_by,
@@ -237,8 +250,7 @@ uint32_t screen_blocks(const struct screen_face *face, const int16_t *pcm, size_
 {
     struct screen_trace trace;
     uint32_t worth = face->worth(pcm, count, &gate, &trace);
-    /* In plain C the powers cost more than they spare. */
-    if (!worth || !face->cpu_flags)
+    if (!worth)
         return worth;
     size_t from = (size_t)__builtin_ctz(worth);
     size_t to = 32 - (size_t)__builtin_clz(worth);
