@@ -20,6 +20,7 @@ void comfort_noise_init(struct comfort_noise *noise, uint32_t seed)
     memset(noise, 0, sizeof(*noise));
     noise->random = seed ? seed : 0x9e3779b9u;
     noise->excitation = LEVEL_UNKNOWN / UNIFORM_RMS;
+    noise->is_predicted = true;
 }
 
 #define LAGS (COMFORT_NOISE_ORDER + 4) /* side by side, four at a time: those wanted, and some for company */
@@ -71,6 +72,7 @@ static void predict(struct comfort_noise *noise)
         scale = LEVEL_MAX / sqrtf(r[0]);
     memcpy(noise->predictor, a + 1, sizeof(noise->predictor));
     noise->excitation = sqrtf(error) * scale / UNIFORM_RMS;
+    noise->is_predicted = true;
 }
 
 bool comfort_noise_learn(struct comfort_noise *noise, const int16_t *pcm)
@@ -98,7 +100,7 @@ bool comfort_noise_learn(struct comfort_noise *noise, const int16_t *pcm)
     for (int lag = 0; lag <= COMFORT_NOISE_ORDER; lag++)
         noise->correlation[lag] += share * (correlation[lag] - noise->correlation[lag]);
     noise->has_learned = true;
-    predict(noise);
+    noise->is_predicted = false; /* most of what is learned is never spoken */
     return true;
 }
 
@@ -119,6 +121,8 @@ static float foresee(const struct comfort_noise *noise)
 
 void comfort_noise_make(struct comfort_noise *noise, float *out, size_t count)
 {
+    if (!noise->is_predicted)
+        predict(noise);
     for (size_t i = 0; i < count; i++) {
         noise->random = noise->random * 1664525u + 1013904223u;
         float uniform = (float)(int32_t)noise->random * (1.0f / 2147483648.0f);

@@ -14,6 +14,7 @@
 struct comfort_noise {
     uint32_t random;
     bool has_learned;
+    bool is_predicted;                          /* predictor and excitation are those of correlation */
     uint8_t learned;                            /* frames in the mean, up to a bound */
     uint8_t skipped;                            /* frames that were too loud to begin with */
     float floor;                                /* energy per sample of the quietest recent frames */
