@@ -31,8 +31,8 @@
 #define ECHO_TWIST         1.25f  /* ratio of the two shares: 2 dB */
 #define ECHO_WEAKER        0.5f
 #define ECHO_DETUNE        0.01f
-#define CANDIDATE_HOLD     96 /* samples without suspicion that end a candidate */
-#define CANDIDATE_MIN      16 /* samples of suspicion before the first look */
+#define CANDIDATE_HOLD     DTMF_SUSPICION_STANDS /* samples without suspicion that end a candidate */
+#define CANDIDATE_MIN      16                    /* samples of suspicion before the first look */
 
 _Static_assert(FOLLOW_EVERY + TONE_BANK_BLOCK + DECISION_TRACK / 2 <= LOST, "a key that goes on is not lost");
 
