@@ -35,7 +35,8 @@ struct decision {
     bool is_heard; /* the held key was there at the last look */
     uint8_t key;
     struct decision_press {
-        uint64_t until; /* its end, once it has one */
+        uint64_t until;      /* its end, once it has one */
+        uint64_t echo_until; /* an echo that went on from it was heard here */
         uint8_t key;
         float omega[2];
         float amplitude[2]; /* 0: none yet */

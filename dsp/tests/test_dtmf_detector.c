@@ -156,6 +156,55 @@ static void an_echo_is_no_second_press_and_hides_none(void **state)
     assert_int_equal(reports_after(20, false, 2400), 32); /* 300 ms later it is a press */
 }
 
+/* A key of so many samples with echoes 60 and 130 ms late, 20 and 26 dB below it, that overlap; after a pause, if there is one, it
+ * or another is pressed once more. */
+static size_t reports_with_echoes(size_t length, size_t pause, bool is_other_key)
+{
+    static const size_t late[3] = {0, 480, 1040};
+    static const float weaker_db[3] = {0, 20, 26};
+    size_t reports = 0;
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    for (uint8_t key = 0; key < DTMF_KEYS; key++) {
+        float sum[6400] = {0};
+        int16_t pcm[6400];
+        dtmf_detector_init(detector, 160);
+        for (size_t echo = 0; echo < 3; echo++) {
+            struct tone_press press = {.key = key,
+                                       .level_low_dbm0 = -8 - weaker_db[echo],
+                                       .level_high_dbm0 = -7 - weaker_db[echo],
+                                       .phase_low = 0.7f * (float)(echo * key),
+                                       .phase_high = 1.1f * (float)(echo * key)};
+            tone_source_press(sum, 200 + late[echo], length, &press);
+            press.key = is_other_key ? (uint8_t)((key + 5) % DTMF_KEYS) : key;
+            if (pause)
+                tone_source_press(sum, 200 + late[echo] + length + pause, 480, &press);
+        }
+        tone_source_finish(sum, pcm, 6400, TONE_LINE_ULAW);
+        for (size_t at = 0; at < 6400; at += 160) {
+            struct dtmf_heard heard;
+            assert_int_equal(dtmf_detector_feed(detector, pcm + at, 160, &heard), OK);
+            for (size_t i = 0; i < heard.edge_count; i++)
+                reports += heard.edges[i].kind == DTMF_EDGE_ON;
+        }
+    }
+    dtmf_detector_wipe(detector);
+    free(detector);
+    return reports;
+}
+
+static void echoes_on_top_of_each_other_are_no_press(void **state)
+{
+    (void)state;
+    for (size_t length = 480; length <= 1280; length += 40)
+        assert_int_equal(reports_with_echoes(length, 0, false), 16);
+    for (size_t length = 480; length <= 800; length += 160) {
+        assert_int_equal(reports_with_echoes(length, 160, false), 32);
+        assert_int_equal(reports_with_echoes(length, 160, true), 32);
+        assert_int_equal(reports_with_echoes(length, 800, false), 32);
+    }
+}
+
 /* A voice between two presses of one key that has both tones in it, louder than they need to be for the key to be held: it
  * is not the key, which explains but a tenth of it. */
 static void a_loud_voice_between_does_not_join_two_presses(void **state)
@@ -631,6 +680,7 @@ int main(void)
         cmocka_unit_test(noise_at_10_db_does_not_deafen),
         cmocka_unit_test(tones_of_23_ms_are_refused_and_of_28_accepted),
         cmocka_unit_test(an_echo_is_no_second_press_and_hides_none),
+        cmocka_unit_test(echoes_on_top_of_each_other_are_no_press),
         cmocka_unit_test(a_loud_voice_between_does_not_join_two_presses),
         cmocka_unit_test(tones_off_by_1_8_percent_are_heard_and_by_3_are_not),
         cmocka_unit_test(an_interruption_of_10_ms_does_not_split_a_key),
