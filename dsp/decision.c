@@ -10,7 +10,10 @@
 #include <string.h>
 
 #define ON_MIN             194 /* a shorter tone is no key: 24.25 ms, Q.24 §4 lets 23 ms be refused */
-#define ONSET_SLACK        5
+#define ONSET_SLACK        5   /* samples that the onset of a tone in noise moves from one fit to the next */
+#define ONSET_SLACK_CLEAR  1
+#define CLEAR_SHARE        0.98f /* of the energy: a tone that leaves so little noise */
+#define NOISY_SHARE        0.92f /* or so much that nothing is known of the next fit */
 #define END_SLACK          5
 #define SEGMENT            32 /* 4 ms: the tone must be there in each */
 #define TWIST_MAX_DB       9.8f
@@ -123,6 +126,22 @@ static bool is_even(const float *look, const struct decision_gain *gain)
     }
     float share = gained / (energy + 1);
     return share >= SHARE_MIN && share + HOLE_WEIGHT * worst >= SHARE_AND_HOLE_MIN;
+}
+
+/* By how much the tone may have begun sooner than it seems; at most it has begun long enough ago. */
+static int onset_slack(const float *look, const struct decision_gain *gain)
+{
+    float gained = 0;
+    float energy = 0;
+    for (int from = DECISION_LOOK - DECISION_FIT; from < DECISION_LOOK; from += SEGMENT / 2) {
+        struct sums sums;
+        sums_make(look, gain, from, &sums);
+        gained += sums.gained;
+        energy += sums.energy;
+    }
+    if (gained < NOISY_SHARE * energy)
+        return ON_MIN;
+    return gained >= CLEAR_SHARE * energy ? ONSET_SLACK_CLEAR : ONSET_SLACK;
 }
 
 static void add_edge(struct dtmf_edge *edges, size_t *edge_count, const struct dtmf_edge *edge)
@@ -381,7 +400,7 @@ static void look_for_key(struct decision *decision, const struct past *past, uin
     int lasted = DECISION_LOOK - onset;
     /* A tone that fills what the model is fitted to has begun where it seems to, or nearly. */
     if (lasted < ON_MIN && lasted >= DECISION_FIT)
-        decision->look_at = fed + (uint64_t)(ON_MIN - ONSET_SLACK - lasted);
+        decision->look_at = fed + (uint64_t)ON_MIN - (uint64_t)(lasted + onset_slack(decision->look, &gain));
     if (lasted < ON_MIN || end < DECISION_LOOK - END_SLACK || !is_even(decision->look, &gain))
         return;
     uint64_t onset_sample = fed - (uint64_t)(DECISION_LOOK - onset);
