@@ -1,45 +1,51 @@
 #include "dsp/decision.h"
 
+#include "dsp/decision_model.h"
+#include "dsp/decision_wave_priv.h"
 #include "dsp/dtmf_detector.h"
 #include "dsp/tone_bank.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
-#define FIT                160 /* samples that the model is fitted to: 20 ms */
 #define ON_MIN             194 /* a shorter tone is no key: 24.25 ms, Q.24 §4 lets 23 ms be refused */
+#define ONSET_SLACK        5   /* samples that the onset of a tone in noise moves from one fit to the next */
+#define ONSET_SLACK_CLEAR  1
+#define CLEAR_SHARE        0.98f /* of the energy: a tone that leaves so little noise */
+#define NOISY_SHARE        0.92f /* or so much that nothing is known of the next fit */
 #define END_SLACK          5
-#define EDGE_BIAS          0.3f /* against noise that by chance prolongs the tone */
-#define SEGMENT            32   /* 4 ms: the tone must be there in each */
-#define DETUNE_MAX         0.0235f
+#define SEGMENT            32 /* 4 ms: the tone must be there in each */
 #define TWIST_MAX_DB       9.8f
 #define LEVEL_MIN_DBM0     (-36.0f)
 #define SHARE_MIN          0.78f /* of the energy since the onset */
 #define SEGMENT_MIN        0.35f
 #define EVERYWHERE_MIN     0.05f
-#define HOLE_MAX           0.5 /* more than this is no hole */
-#define HOLE_WEIGHT        0.2
-#define SHARE_AND_HOLE_MIN 0.86
+#define HOLE_MAX           0.5f /* more than this is no hole */
+#define HOLE_WEIGHT        0.2f
+#define SHARE_AND_HOLE_MIN 0.86f
 #define TRACK_PRESENT      0.45f /* of the reported amplitude */
 #define PRESENT_SHARE      0.6f /* of the energy there: less is something else that has those frequencies in it */
-#define BREAK_MAX          120    /* samples: a longer break ends the key */
+#define FOLLOW_EVERY       48 /* samples between two looks at a key that goes on; less than it takes to be lost */
+#define LOST               (64 + DECISION_TRACK / 2) /* samples after which a held key is not there any more */
+#define BREAK_MAX          120                       /* samples: a longer break ends the key */
 #define ECHO_MAX           2000   /* samples after a key's end in which its echo may begin */
 #define ECHO_SHARE         0.125f /* of the key's amplitudes, at most: 18 dB */
+#define ECHO_PAUSE         96     /* samples: what begins sooner goes on */
+#define ECHOES_SHARE       0.2f   /* of all echoes together: 14 dB */
 #define ECHO_TWIST         1.25f  /* ratio of the two shares: 2 dB */
 #define ECHO_WEAKER        0.5f
 #define ECHO_DETUNE        0.01f
-#define CANDIDATE_HOLD     96 /* samples without suspicion that end a candidate */
-#define CANDIDATE_MIN      16 /* samples of suspicion before the first look */
+#define CANDIDATE_HOLD     DTMF_SUSPICION_STANDS /* samples without suspicion that end a candidate */
+#define CANDIDATE_MIN      16                    /* samples of suspicion before the first look */
 
-/* What is known of a fitted pair. Tone 0 is the low one. */
-struct model {
-    struct decision_tone tone[2];
-    double middle; /* index in look[] that phases count from */
-    uint8_t row, column;
-};
+_Static_assert(FOLLOW_EVERY + TONE_BANK_BLOCK + DECISION_TRACK / 2 <= LOST, "a key that goes on is not lost");
+
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
 void decision_init(struct decision *decision)
 {
+    pthread_once(&tables_once, decision_model_tables_make);
     memset(decision, 0, sizeof(*decision));
 }
 
@@ -66,412 +72,76 @@ bool decision_is_awake(const struct decision *decision, uint64_t fed)
     return decision->is_down || is_candidate(decision, fed);
 }
 
-/* Solves the symmetric positive definite 4x4 system g x = r in place of r. */
-static bool solve4(double g[4][4], double r[4])
+static bool is_key_like(const struct decision_model *model)
 {
-    for (int i = 0; i < 4; i++) {
-        if (g[i][i] < 1e-6)
-            return false;
-        for (int k = i + 1; k < 4; k++) {
-            double factor = g[k][i] / g[i][i];
-            for (int j = i; j < 4; j++)
-                g[k][j] -= factor * g[i][j];
-            r[k] -= factor * r[i];
-        }
-    }
-    for (int i = 3; i >= 0; i--) {
-        for (int j = i + 1; j < 4; j++)
-            r[i] -= g[i][j] * r[j];
-        r[i] /= g[i][i];
-    }
-    return true;
-}
-
-/* Two numbers side by side: of the low and the high tone, or of two stretches. */
-typedef double tones_pair __attribute__((vector_size(2 * sizeof(double))));
-typedef float tones_vec __attribute__((vector_size(TONE_BANK_TONES * sizeof(float))));
-
-/* Strongest tone of each group over the newest FIT samples. */
-static void choose_pair(const float *look, struct model *model)
-{
-    /* 2 cos(omega) of the nominal frequencies */
-    static const tones_vec coefficient = {1.7077378f,  1.64528108f,  1.56868696f,  1.47820449f,
-                                          1.16410398f, 0.996370196f, 0.798618376f, 0.568532646f};
-    tones_vec v1 = {0};
-    tones_vec v2 = {0};
-    for (int i = DECISION_LOOK - FIT; i < DECISION_LOOK; i++) {
-        tones_vec v0 = look[i] + coefficient * v1 - v2;
-        v2 = v1;
-        v1 = v0;
-    }
-    tones_vec power = v1 * v1 + v2 * v2 - coefficient * v1 * v2;
-    model->row = 0;
-    model->column = 0;
-    for (uint8_t i = 1; i < 4; i++) {
-        if (power[i] > power[model->row])
-            model->row = i;
-        if (power[4 + i] > power[4 + model->column])
-            model->column = i;
-    }
-}
-
-/* Correlation with a tone about the middle of each half of the newest FIT samples, both halves side by side. */
-static void correlate_halves(const float *x, double omega, tones_pair *cosine, tones_pair *sine)
-{
-    int half = FIT / 2;
-    double c = cos(omega * (half - 1) / 2.0);
-    double s = -sin(omega * (half - 1) / 2.0);
-    double rc = cos(omega);
-    double rs = sin(omega);
-    tones_pair sum_c = {0}, sum_s = {0};
-    for (int i = 0; i < half; i++) {
-        tones_pair both = {x[i], x[half + i]};
-        sum_c += both * c;
-        sum_s += both * s;
-        double next = c * rc - s * rs;
-        s = s * rc + c * rs;
-        c = next;
-    }
-    *cosine = sum_c;
-    *sine = sum_s;
-}
-
-/* Frequency from the turn of phase between the two halves: good to a few Hz, unambiguous within 50. */
-static float coarse_omega(const float *x, uint16_t hz)
-{
-    float omega = 2 * (float)M_PI * hz / DTMF_SAMPLE_RATE;
-    tones_pair c, s;
-    int half = FIT / 2;
-    correlate_halves(x, omega, &c, &s);
-    /* The later half as seen from the middle of the earlier: turned by omega * half. */
-    double turn = omega * half;
-    double re = c[1] * cos(turn) - s[1] * sin(turn);
-    double im = s[1] * cos(turn) + c[1] * sin(turn);
-    double phase = atan2(im * c[0] - re * s[0], re * c[0] + im * s[0]);
-    return omega - (float)(phase / half); /* cosine + i sine turns backwards */
-}
-
-/* Half an angle, and length times that. */
-struct half_angle {
-    double c, s;
-    double cosine, sine;
-};
-
-static struct half_angle half_angle_of(double angle, int length)
-{
-    return (struct half_angle){cos(angle / 2), sin(angle / 2), cos(angle * length / 2),
-                               sin(angle * length / 2)};
-}
-
-static struct half_angle half_sum(const struct half_angle *a, const struct half_angle *b)
-{
-    return (struct half_angle){a->c * b->c - a->s * b->s, a->s * b->c + a->c * b->s,
-                               a->cosine * b->cosine - a->sine * b->sine,
-                               a->sine * b->cosine + a->cosine * b->sine};
-}
-
-static struct half_angle half_difference(const struct half_angle *a, const struct half_angle *b)
-{
-    struct half_angle back = {b->c, -b->s, b->cosine, -b->sine};
-    return half_sum(a, &back);
-}
-
-/* Sum of cos(theta t) over length samples about their middle, and its first two derivatives by theta. theta is not 0. */
-struct kernel {
-    double value, slope, bend;
-};
-
-static struct kernel kernel_of(const struct half_angle *theta, int length)
-{
-    double twice = 2 * theta->s;
-    struct kernel kernel;
-    kernel.value = theta->sine / theta->s;
-    kernel.slope = (length * theta->cosine - kernel.value * theta->c) / twice;
-    kernel.bend = (kernel.value * theta->s / 2 - (double)length * length / 2 * theta->sine -
-                   2 * kernel.slope * theta->c) /
-                  twice;
-    return kernel;
-}
-
-/* One Gauss-Newton step of both frequencies, all four amplitudes and their derivatives fitted together: each tone's wave
- * and its derivative, first the low one's. Even and odd functions of time about the middle do not mix, which leaves two
- * systems of four. */
-struct normal_equations {
-    double even[4][4], odd[4][4];
-    double even_r[4], odd_r[4];
-};
-
-static void gram_make(double even[4][4], double odd[4][4], int a, int b, struct kernel apart,
-                      struct kernel sum)
-{
-    even[a][b] = even[b][a] = (apart.value + sum.value) / 2;
-    even[a][b + 1] = even[b + 1][a] = (apart.slope - sum.slope) / 2;
-    even[a + 1][b + 1] = even[b + 1][a + 1] = (sum.bend - apart.bend) / 2;
-    odd[a][b] = odd[b][a] = (apart.value - sum.value) / 2;
-    odd[a][b + 1] = odd[b + 1][a] = (-apart.slope - sum.slope) / 2;
-    odd[a + 1][b + 1] = odd[b + 1][a + 1] = (-apart.bend - sum.bend) / 2;
-    if (a == b)
-        return;
-    even[a + 1][b] = even[b][a + 1] = (-apart.slope - sum.slope) / 2;
-    odd[a + 1][b] = odd[b][a + 1] = (apart.slope - sum.slope) / 2;
-}
-
-static void grams_make(const double omega[2], struct normal_equations *equations)
-{
-    static const struct kernel none = {FIT, 0, -FIT * (FIT * (double)FIT - 1) / 12}; /* theta 0 */
-    struct half_angle low = half_angle_of(omega[0], FIT);
-    struct half_angle high = half_angle_of(omega[1], FIT);
-    struct half_angle twice_low = half_sum(&low, &low);
-    struct half_angle twice_high = half_sum(&high, &high);
-    struct half_angle sum = half_sum(&low, &high);
-    struct half_angle apart = half_difference(&low, &high);
-    gram_make(equations->even, equations->odd, 0, 0, none, kernel_of(&twice_low, FIT));
-    gram_make(equations->even, equations->odd, 2, 2, none, kernel_of(&twice_high, FIT));
-    gram_make(equations->even, equations->odd, 0, 2, kernel_of(&apart, FIT), kernel_of(&sum, FIT));
-}
-
-static void sides_make(const float *x, const double omega[2], struct normal_equations *equations)
-{
-    tones_pair c = {cos(omega[0] * 0.5), cos(omega[1] * 0.5)};
-    tones_pair s = {sin(omega[0] * 0.5), sin(omega[1] * 0.5)};
-    const tones_pair rc = {cos(omega[0]), cos(omega[1])};
-    const tones_pair rs = {sin(omega[0]), sin(omega[1])};
-    tones_pair even = {0}, even_t = {0}, odd = {0}, odd_t = {0};
-    for (int i = 0; i < FIT / 2; i++) {
-        double t = i + 0.5;
-        double plus = x[FIT / 2 + i] + x[FIT / 2 - 1 - i];
-        double minus = x[FIT / 2 + i] - x[FIT / 2 - 1 - i];
-        even += c * plus;
-        odd += s * minus;
-        even_t += s * (t * plus);
-        odd_t += c * (t * minus);
-        tones_pair next = c * rc - s * rs;
-        s = s * rc + c * rs;
-        c = next;
-    }
-    for (int k = 0; k < 2; k++) {
-        equations->even_r[2 * k] = even[k];
-        equations->even_r[2 * k + 1] = even_t[k];
-        equations->odd_r[2 * k] = odd[k];
-        equations->odd_r[2 * k + 1] = odd_t[k];
-    }
-}
-
-static bool refine(const float *x, struct model *model)
-{
-    struct normal_equations equations;
-    const double omega[2] = {model->tone[0].omega, model->tone[1].omega};
-    grams_make(omega, &equations);
-    sides_make(x, omega, &equations);
-    if (!solve4(equations.even, equations.even_r) || !solve4(equations.odd, equations.odd_r))
-        return false;
-    for (int k = 0; k < 2; k++) {
-        double a = equations.even_r[2 * k];
-        double b = equations.odd_r[2 * k];
-        double square = a * a + b * b;
-        if (square <= 0)
-            return false;
-        double step = (b * equations.odd_r[2 * k + 1] - a * equations.even_r[2 * k + 1]) / square;
-        model->tone[k].omega += (float)fmax(-0.01, fmin(0.01, step));
-        model->tone[k].cosine = (float)a;
-        model->tone[k].sine = (float)b;
-    }
-    return true;
-}
-
-static double cosine_sum(const struct half_angle *theta)
-{
-    return theta->sine / theta->s;
-}
-
-/* Inverse Gram matrices of a pair over length samples about their middle: even low, cross, high, then odd. */
-static void gram_inverse(const float omega[2], int length, float inverse[6])
-{
-    struct half_angle of_low = half_angle_of(omega[0], length);
-    struct half_angle of_high = half_angle_of(omega[1], length);
-    struct half_angle twice_low = half_sum(&of_low, &of_low);
-    struct half_angle twice_high = half_sum(&of_high, &of_high);
-    struct half_angle of_sum = half_sum(&of_low, &of_high);
-    struct half_angle of_difference = half_difference(&of_low, &of_high);
-    double low = cosine_sum(&twice_low);
-    double high = cosine_sum(&twice_high);
-    double difference = cosine_sum(&of_difference);
-    double sum = cosine_sum(&of_sum);
-    double even[3] = {(length + low) / 2, (difference + sum) / 2, (length + high) / 2};
-    double odd[3] = {(length - low) / 2, (difference - sum) / 2, (length - high) / 2};
-    double even_det = even[0] * even[2] - even[1] * even[1];
-    double odd_det = odd[0] * odd[2] - odd[1] * odd[1];
-    inverse[0] = (float)(even[2] / even_det);
-    inverse[1] = (float)(-even[1] / even_det);
-    inverse[2] = (float)(even[0] / even_det);
-    inverse[3] = (float)(odd[2] / odd_det);
-    inverse[4] = (float)(-odd[1] / odd_det);
-    inverse[5] = (float)(odd[0] / odd_det);
-}
-
-/* Amplitudes of both tones from their correlations. */
-static void amplitudes_of(tones_pair cosine, tones_pair sine, const float inverse[6],
-                          struct decision_tone tone[2])
-{
-    tone[0].cosine = (float)(inverse[0] * cosine[0] + inverse[1] * cosine[1]);
-    tone[1].cosine = (float)(inverse[1] * cosine[0] + inverse[2] * cosine[1]);
-    tone[0].sine = (float)(inverse[3] * sine[0] + inverse[4] * sine[1]);
-    tone[1].sine = (float)(inverse[4] * sine[0] + inverse[5] * sine[1]);
-}
-
-/* Amplitudes of both tones over FIT samples, their frequencies being known. */
-static void fit_amplitudes(const float *x, struct decision_tone tone[2])
-{
-    const float omega[2] = {tone[0].omega, tone[1].omega};
-    float inverse[6];
-    tones_pair c = {0}, s = {0}, rc = {0}, rs = {0};
-    tones_pair sum_c = {0}, sum_s = {0};
-    gram_inverse(omega, FIT, inverse);
-    for (int k = 0; k < 2; k++) {
-        double angle = omega[k] * (FIT - 1) / 2.0;
-        c[k] = cos(angle);
-        s[k] = -sin(angle);
-        rc[k] = cos(omega[k]);
-        rs[k] = sin(omega[k]);
-    }
-    for (int i = 0; i < FIT; i++) {
-        sum_c += c * (double)x[i];
-        sum_s += s * (double)x[i];
-        tones_pair next = c * rc - s * rs;
-        s = s * rc + c * rs;
-        c = next;
-    }
-    amplitudes_of(sum_c, sum_s, inverse, tone);
-}
-
-static float amplitude_of(const struct decision_tone *tone)
-{
-    return sqrtf(tone->cosine * tone->cosine + tone->sine * tone->sine);
-}
-
-static float nominal_omega(unsigned tone)
-{
-    return 2 * (float)M_PI * tone_bank_hz[tone] / DTMF_SAMPLE_RATE;
-}
-
-static bool is_tuned(const struct model *model, float limit)
-{
-    float low = nominal_omega(model->row);
-    float high = nominal_omega(4u + model->column);
-    return fabsf(model->tone[0].omega - low) <= limit * low &&
-           fabsf(model->tone[1].omega - high) <= limit * high;
-}
-
-/* Fits pair, frequencies and amplitudes to the newest FIT samples. */
-static bool fit_model(const float *look, struct model *model)
-{
-    const float *x = look + DECISION_LOOK - FIT;
-    choose_pair(look, model);
-    model->tone[0].omega = coarse_omega(x, tone_bank_hz[model->row]);
-    model->tone[1].omega = coarse_omega(x, tone_bank_hz[4 + model->column]);
-    if (!is_tuned(model, 2 * DETUNE_MAX))
-        return false;
-    for (int step = 0; step < 3; step++) {
-        if (!refine(x, model))
-            return false;
-    }
-    fit_amplitudes(x, model->tone);
-    model->middle = DECISION_LOOK - FIT + (FIT - 1) / 2.0;
-    return is_tuned(model, DETUNE_MAX);
-}
-
-static bool is_key_like(const struct model *model)
-{
-    float level_low = dtmf_dbm0_of_amplitude(amplitude_of(&model->tone[0]));
-    float level_high = dtmf_dbm0_of_amplitude(amplitude_of(&model->tone[1]));
+    float level_low = dtmf_dbm0_of_amplitude(decision_tone_amplitude(&model->tone[0]));
+    float level_high = dtmf_dbm0_of_amplitude(decision_tone_amplitude(&model->tone[1]));
     return level_low >= LEVEL_MIN_DBM0 && level_high >= LEVEL_MIN_DBM0 &&
            fabsf(level_low - level_high) <= TWIST_MAX_DB;
 }
 
-/* What the model gains sample by sample over silence: 2xs - s*s, and its own energy. */
-struct gain {
-    float gained[DECISION_LOOK];
-    float own[DECISION_LOOK];
+/* What was there in a stretch: the model's gain, its own energy, and all energy. */
+struct sums {
+    float gained, own, energy;
 };
 
-static void gain_make(const float *look, const struct model *model, struct gain *gain)
+static void sums_make(const float *look, const struct decision_gain *gain, int from, struct sums *sums)
 {
-    tones_pair c = {0}, s = {0}, rc = {0}, rs = {0};
-    for (int k = 0; k < 2; k++) {
-        double omega = model->tone[k].omega;
-        double phase = -omega * model->middle;
-        c[k] = model->tone[k].cosine * cos(phase) + model->tone[k].sine * sin(phase);
-        s[k] = model->tone[k].sine * cos(phase) - model->tone[k].cosine * sin(phase);
-        rc[k] = cos(omega);
-        rs[k] = sin(omega);
+    vec4 gained = {0}, own = {0}, energy = {0};
+    for (int i = from; i < from + SEGMENT / 2; i += 4) {
+        vec4 x, of_gained, of_own;
+        memcpy(&x, look + i, sizeof(x));
+        memcpy(&of_gained, &gain->gained[i], sizeof(of_gained));
+        memcpy(&of_own, &gain->own[i], sizeof(of_own));
+        energy += x * x;
+        gained += of_gained;
+        own += of_own;
     }
-    for (int i = 0; i < DECISION_LOOK; i++) {
-        double value = c[0] + c[1];
-        gain->own[i] = (float)(value * value);
-        gain->gained[i] = (float)(2 * look[i] * value - value * value);
-        tones_pair next = c * rc + s * rs;
-        s = s * rc - c * rs;
-        c = next;
-    }
-}
-
-/* Index in look[] where the tone most likely began, and one past where it ended. */
-static void edges_of(const struct gain *gain, int earliest, int *onset, int *end)
-{
-    double sum = 0;
-    double best = 0;
-    int middle = DECISION_LOOK - FIT / 2;
-    *onset = middle;
-    for (int i = middle - 1; i >= earliest; i--) {
-        sum += gain->gained[i] - EDGE_BIAS * gain->own[i];
-        if (sum > best) {
-            best = sum;
-            *onset = i;
-        }
-    }
-    sum = 0;
-    best = 0;
-    *end = middle;
-    for (int i = middle; i < DECISION_LOOK; i++) {
-        sum += gain->gained[i] - EDGE_BIAS * gain->own[i];
-        if (sum >= best) {
-            best = sum;
-            *end = i + 1;
-        }
-    }
+    *sums = (struct sums){sum4(gained), sum4(own), sum4(energy)};
 }
 
 /* Share of a stretch of its own energy that the tone gained there; 1 where it has no energy to speak of. */
-static double gained_share(const struct gain *gain, int from, int count, double *gained)
+static float gained_share(float gained, float own)
 {
-    double own = 0;
-    *gained = 0;
-    for (int i = from; i < from + count; i++) {
-        *gained += gain->gained[i];
-        own += gain->own[i];
-    }
-    return own > 1 ? *gained / own : 1;
+    return own > 1 ? gained / own : 1;
 }
 
 /* The tone explains what was heard in the last ON_MIN samples, and was there all the time. Speech that comes near the
  * share of a noisy key does so with holes of a millisecond or two, so the worst one counts too. */
-static bool is_even(const float *look, const struct gain *gain)
+static bool is_even(const float *look, const struct decision_gain *gain)
 {
-    double energy = 0;
-    double gained = 0;
-    double part;
-    double worst = HOLE_MAX;
+    float energy = 0;
+    float gained = 0;
+    float worst = HOLE_MAX;
     for (int from = DECISION_LOOK - ON_MIN / SEGMENT * SEGMENT; from < DECISION_LOOK; from += SEGMENT) {
-        if (gained_share(gain, from, SEGMENT, &part) < SEGMENT_MIN)
+        struct sums early, late;
+        sums_make(look, gain, from, &early);
+        sums_make(look, gain, from + SEGMENT / 2, &late);
+        if (gained_share(early.gained + late.gained, early.own + late.own) < SEGMENT_MIN)
             return false;
-        gained += part;
-        worst = fmin(worst, gained_share(gain, from, SEGMENT / 2, &part));
-        worst = fmin(worst, gained_share(gain, from + SEGMENT / 2, SEGMENT / 2, &part));
-        for (int i = from; i < from + SEGMENT; i++)
-            energy += look[i] * look[i];
+        gained += early.gained + late.gained;
+        worst = fminf(worst, gained_share(early.gained, early.own));
+        worst = fminf(worst, gained_share(late.gained, late.own));
+        energy += early.energy + late.energy;
     }
-    double share = gained / (energy + 1);
+    float share = gained / (energy + 1);
     return share >= SHARE_MIN && share + HOLE_WEIGHT * worst >= SHARE_AND_HOLE_MIN;
+}
+
+/* By how much the tone may have begun sooner than it seems; at most it has begun long enough ago. */
+static int onset_slack(const float *look, const struct decision_gain *gain)
+{
+    float gained = 0;
+    float energy = 0;
+    for (int from = DECISION_LOOK - DECISION_FIT; from < DECISION_LOOK; from += SEGMENT / 2) {
+        struct sums sums;
+        sums_make(look, gain, from, &sums);
+        gained += sums.gained;
+        energy += sums.energy;
+    }
+    if (gained < NOISY_SHARE * energy)
+        return ON_MIN;
+    return gained >= CLEAR_SHARE * energy ? ONSET_SLACK_CLEAR : ONSET_SLACK;
 }
 
 static void add_edge(struct dtmf_edge *edges, size_t *edge_count, const struct dtmf_edge *edge)
@@ -498,30 +168,18 @@ static void key_up(struct decision *decision, uint64_t fed, struct dtmf_edge *ed
         decision->loudest.until = decision->present_until;
 }
 
-/* Cosines and sines of the held pair over the later half of the tracking window; of the earlier half they are the same,
- * sines negative. */
-static void track_make(struct decision *decision)
-{
-    for (int k = 0; k < 2; k++) {
-        for (int i = 0; i < DECISION_TRACK / 2; i++) {
-            decision->track_cosine[k][i] = (float)cos(decision->omega[k] * (i + 0.5));
-            decision->track_sine[k][i] = (float)sin(decision->omega[k] * (i + 0.5));
-        }
-    }
-    gram_inverse(decision->omega, DECISION_TRACK, decision->track_fit);
-}
-
-static void key_down(struct decision *decision, const struct model *model, uint64_t onset, uint64_t fed,
-                     struct dtmf_edge *edges, size_t *edge_count)
+static void key_down(struct decision *decision, const struct decision_model *model, uint64_t onset,
+                     uint64_t fed, struct dtmf_edge *edges, size_t *edge_count)
 {
     decision->is_down = true;
+    decision->is_heard = true;
     decision->key = dtmf_key_at(model->row, model->column);
-    decision->present_until = fed;
+    decision->present_until = decision->followed_at = fed;
     for (int k = 0; k < 2; k++) {
         decision->omega[k] = model->tone[k].omega;
-        decision->amplitude[k] = amplitude_of(&model->tone[k]);
+        decision->amplitude[k] = decision_tone_amplitude(&model->tone[k]);
     }
-    track_make(decision);
+    decision_track_make(decision);
     struct dtmf_edge edge = {
         .kind = DTMF_EDGE_ON,
         .key = decision->key,
@@ -534,53 +192,6 @@ static void key_down(struct decision *decision, const struct model *model, uint6
     add_edge(edges, edge_count, &edge);
 }
 
-typedef float track_vec __attribute__((vector_size(DECISION_TRACK / 2 * sizeof(float))));
-
-static float track_sum(const track_vec *folded, const float *wave)
-{
-    track_vec waves;
-    memcpy(&waves, wave, sizeof(waves));
-    waves *= *folded;
-    float sums[4] = {0, 0, 0, 0};
-    for (int i = 0; i < DECISION_TRACK / 2; i++)
-        sums[i % 4] += waves[i];
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
-/* Is the held key in the newest DECISION_TRACK samples? The window straddles the end by half when the answer turns. */
-static bool is_present(const struct decision *decision)
-{
-    const float *x = decision->look + DECISION_LOOK - DECISION_TRACK;
-    const int half = DECISION_TRACK / 2;
-    track_vec even = {0}, odd = {0};
-    float energy = 0;
-    for (int i = 0; i < half; i++) {
-        even[i] = x[half + i] + x[half - 1 - i];
-        odd[i] = x[half + i] - x[half - 1 - i];
-        energy += x[half + i] * x[half + i] + x[half - 1 - i] * x[half - 1 - i];
-    }
-    tones_pair cosine = {track_sum(&even, decision->track_cosine[0]),
-                         track_sum(&even, decision->track_cosine[1])};
-    tones_pair sine = {track_sum(&odd, decision->track_sine[0]), track_sum(&odd, decision->track_sine[1])};
-    struct decision_tone tone[2];
-    amplitudes_of(cosine, sine, decision->track_fit, tone);
-    float low = amplitude_of(&tone[0]);
-    float high = amplitude_of(&tone[1]);
-    return low >= TRACK_PRESENT * decision->amplitude[0] && high >= TRACK_PRESENT * decision->amplitude[1] &&
-           (float)half * (low * low + high * high) >= PRESENT_SHARE * energy;
-}
-
-static void follow_key(struct decision *decision, uint64_t fed, uint64_t gap_until, struct dtmf_edge *edges,
-                       size_t *edge_count)
-{
-    if (fed < gap_until + DECISION_TRACK)
-        decision->present_until = fed;
-    else if (is_present(decision))
-        decision->present_until = fed - DECISION_TRACK / 2;
-    else if (fed - decision->present_until > BREAK_MAX + DECISION_TRACK / 2)
-        key_up(decision, fed, edges, edge_count);
-}
-
 /* The samples of decision_tick(). */
 struct past {
     const int16_t *history;
@@ -588,16 +199,119 @@ struct past {
     uint64_t fed;
 };
 
+/* Four samples of the ring from `at` on, a multiple of four. */
+static inline vec4 past4(const struct past *past, uint64_t at)
+{
+    typedef int16_t short4 __attribute__((vector_size(4 * sizeof(int16_t))));
+    short4 samples;
+    memcpy(&samples, &past->history[at & (past->history_length - 1)], sizeof(samples));
+    return __builtin_convertvector(samples, vec4);
+}
+
+_Static_assert(DECISION_TICK % 4 == 0 && DECISION_LOOK % 4 == 0 && DECISION_TRACK % 8 == 0 &&
+                   SEGMENT % 4 == 0,
+               "four samples never lie across the ring's end");
+
+/* The newest samples come to look[]. */
+static void look_make(struct decision *decision, const struct past *past)
+{
+    for (size_t i = 0; i < DECISION_LOOK; i += 4) {
+        vec4 x = past4(past, past->fed - DECISION_LOOK + i);
+        memcpy(&decision->look[i], &x, sizeof(x));
+    }
+}
+
+/* Sums of four vectors side by side. */
+static vec4 sums4(const vec4 v[4])
+{
+    vec4 a =
+        __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5) + __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+    vec4 b =
+        __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5) + __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+    return __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+}
+
+/* Is the held key in the DECISION_TRACK samples up to past->fed? The window straddles the end by half when the answer turns. */
+static bool is_present(const struct decision *decision, const struct past *past)
+{
+    uint64_t middle = past->fed - DECISION_TRACK / 2;
+    const float *fit = decision->track_fit;
+    vec4 wave[4] = {{0}, {0}, {0}, {0}}; /* cosines of both tones, sines of both */
+    vec4 energies = {0};
+    for (int i = 0; i < DECISION_TRACK / 2; i += 4) {
+        vec4 track[4];
+        vec4 later = past4(past, middle + (uint64_t)i);
+        vec4 earlier = past4(past, middle - 4 - (uint64_t)i);
+        earlier = __builtin_shufflevector(earlier, earlier, 3, 2, 1, 0);
+        energies += later * later + earlier * earlier;
+        memcpy(&track[0], &decision->track_cosine[0][i], sizeof(vec4));
+        memcpy(&track[1], &decision->track_cosine[1][i], sizeof(vec4));
+        memcpy(&track[2], &decision->track_sine[0][i], sizeof(vec4));
+        memcpy(&track[3], &decision->track_sine[1][i], sizeof(vec4));
+        wave[0] += (later + earlier) * track[0];
+        wave[1] += (later + earlier) * track[1];
+        wave[2] += (later - earlier) * track[2];
+        wave[3] += (later - earlier) * track[3];
+    }
+    vec4 waves = sums4(wave);
+    vec4 others = __builtin_shufflevector(waves, waves, 1, 0, 3, 2);
+    vec4 amplitudes =
+        waves * (vec4){fit[0], fit[2], fit[3], fit[5]} + others * (vec4){fit[1], fit[1], fit[4], fit[4]};
+    amplitudes *= amplitudes;
+    float low = amplitudes[0] + amplitudes[2];
+    float high = amplitudes[1] + amplitudes[3];
+    float least_low = TRACK_PRESENT * decision->amplitude[0];
+    float least_high = TRACK_PRESENT * decision->amplitude[1];
+    return low >= least_low * least_low && high >= least_high * least_high &&
+           (float)(DECISION_TRACK / 2) * (low + high) >= PRESENT_SHARE * sum4(energies);
+}
+
+/* Whether the key was there at a time; if so, present_until follows. */
+static bool is_followed(struct decision *decision, struct past past, uint64_t at)
+{
+    past.fed = at;
+    if (!is_present(decision, &past))
+        return false;
+    decision->present_until = at - DECISION_TRACK / 2;
+    return true;
+}
+
+/* Of a key that was there at the last look, only every FOLLOW_EVERY samples are looked at: while it goes on, nothing depends
+ * on what lies between. Once it is gone, that is looked at after all. */
+static void follow_key(struct decision *decision, const struct past *past, uint64_t gap_until,
+                       struct dtmf_edge *edges, size_t *edge_count)
+{
+    uint64_t fed = past->fed;
+    if (fed < gap_until + DECISION_TRACK) {
+        decision->present_until = decision->followed_at = fed;
+        decision->is_heard = false;
+        return;
+    }
+    if (decision->is_heard && fed < decision->followed_at + FOLLOW_EVERY)
+        return;
+    uint64_t from = decision->followed_at;
+    decision->followed_at = fed;
+    decision->is_heard = is_followed(decision, *past, fed);
+    if (decision->is_heard)
+        return;
+    for (uint64_t at = fed - DECISION_TICK; at > from && at >= gap_until + DECISION_TRACK;
+         at -= DECISION_TICK) {
+        if (is_followed(decision, *past, at))
+            break;
+    }
+    if (fed - decision->present_until > BREAK_MAX + DECISION_TRACK / 2)
+        key_up(decision, fed, edges, edge_count);
+}
+
 /* Energy of a segment of the ring. */
 static float segment_energy(const struct past *past, size_t back)
 {
-    size_t from = past->fed - back;
-    float sums[4] = {0, 0, 0, 0};
-    for (size_t i = 0; i < SEGMENT; i++) {
-        float x = past->history[(from + i) & (past->history_length - 1)];
-        sums[i % 4] += x * x;
+    vec4 sum = {0};
+    for (size_t i = 0; i < SEGMENT; i += 4) {
+        vec4 x = past4(past, past->fed - back + i);
+        sum += x * x;
     }
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    return sum4(sum);
 }
 
 /* Cheap and necessary for is_even(): a key of ON_MIN samples is in every segment. There a segment has at least (1.35 / 2)^2
@@ -619,33 +333,34 @@ static bool is_everywhere(const struct past *past)
     return true;
 }
 
-/* The newest count samples come to the end of look[]. */
-static void look_make(struct decision *decision, const struct past *past, size_t count)
-{
-    float *look = decision->look + DECISION_LOOK - count;
-    size_t from = (past->fed - count) & (past->history_length - 1);
-    size_t run = past->history_length - from < count ? past->history_length - from : count;
-    for (size_t i = 0; i < run; i++)
-        look[i] = past->history[from + i];
-    for (size_t i = run; i < count; i++)
-        look[i] = past->history[i - run];
-}
-
 /* The same key, at the same frequencies and twist, 18 dB weaker and at once: nobody presses so, the line gives the key back.
- * It is no press, and while it sounds another key is heard as ever. */
-static bool is_echo(const struct decision_press *press, const struct model *model, uint64_t onset)
+ * What goes on from the key without a pause may be several echoes on top of each other, which add up or cancel; and
+ * where another begins under such a one, its turn of phase bends the frequencies. It is no press, and while it sounds
+ * another key is heard as ever. */
+static bool is_echo(const struct decision_press *press, const struct decision_model *model, uint64_t onset)
 {
     float share[2];
+    bool is_tuned = true;
     if (press->amplitude[0] <= 0 || dtmf_key_at(model->row, model->column) != press->key ||
         onset > press->until + ECHO_MAX)
         return false;
     for (int k = 0; k < 2; k++) {
-        share[k] = amplitude_of(&model->tone[k]) / press->amplitude[k];
-        if (share[k] > ECHO_SHARE ||
-            fabsf(model->tone[k].omega - press->omega[k]) > ECHO_DETUNE * press->omega[k])
-            return false;
+        share[k] = decision_tone_amplitude(&model->tone[k]) / press->amplitude[k];
+        is_tuned &= fabsf(model->tone[k].omega - press->omega[k]) <= ECHO_DETUNE * press->omega[k];
     }
-    return share[0] < ECHO_TWIST * share[1] && share[1] < ECHO_TWIST * share[0];
+    float more = fmaxf(share[0], share[1]);
+    if (onset <= press->echo_until + ECHO_PAUSE)
+        return more <= ECHOES_SHARE;
+    if (onset <= press->until + ECHO_PAUSE)
+        return is_tuned && more <= ECHOES_SHARE;
+    return is_tuned && more <= ECHO_SHARE && more < ECHO_TWIST * fminf(share[0], share[1]);
+}
+
+/* An echo that begins after a pause is one alone: what follows it must be weighed anew. */
+static void note_echo(struct decision_press *press, uint64_t onset, uint64_t fed)
+{
+    if (onset <= press->until + ECHO_PAUSE || onset <= press->echo_until + ECHO_PAUSE)
+        press->echo_until = fed;
 }
 
 /* The held key is a press to hold echoes against, unless it repeats one more weakly: then it may be an echo itself, which
@@ -665,15 +380,15 @@ static void note_press(struct decision *decision, uint64_t onset)
 static void look_for_key(struct decision *decision, const struct past *past, uint64_t gap_until,
                          struct dtmf_edge *edges, size_t *edge_count)
 {
-    struct model model;
-    struct gain gain;
+    struct decision_model model;
+    struct decision_gain gain;
     uint64_t fed = past->fed;
-    if (fed < gap_until + ON_MIN || !is_everywhere(past))
+    if (fed < gap_until + ON_MIN || fed < decision->look_at || !is_everywhere(past))
         return;
-    look_make(decision, past, DECISION_LOOK);
-    if (!fit_model(decision->look, &model) || !is_key_like(&model))
+    look_make(decision, past);
+    if (!decision_model_fit(decision->look, &model) || !is_key_like(&model))
         return;
-    gain_make(decision->look, &model, &gain);
+    decision_gain_make(decision->look, &model, &gain);
     uint64_t limit = decision->not_before > gap_until ? decision->not_before : gap_until;
     uint64_t look_from = fed - DECISION_LOOK;
     int earliest = fed < DECISION_LOOK ? DECISION_LOOK - (int)fed
@@ -681,14 +396,20 @@ static void look_for_key(struct decision *decision, const struct past *past, uin
                                        : 0;
     int onset;
     int end;
-    edges_of(&gain, earliest, &onset, &end);
-    if (DECISION_LOOK - onset < ON_MIN || end < DECISION_LOOK - END_SLACK || !is_even(decision->look, &gain))
+    decision_gain_edges(&gain, earliest, &onset, &end);
+    int lasted = DECISION_LOOK - onset;
+    /* A tone that fills what the model is fitted to has begun where it seems to, or nearly. */
+    if (lasted < ON_MIN && lasted >= DECISION_FIT)
+        decision->look_at = fed + (uint64_t)ON_MIN - (uint64_t)(lasted + onset_slack(decision->look, &gain));
+    if (lasted < ON_MIN || end < DECISION_LOOK - END_SLACK || !is_even(decision->look, &gain))
         return;
     uint64_t onset_sample = fed - (uint64_t)(DECISION_LOOK - onset);
     if (decision->is_down)
         key_up(decision, fed, edges, edge_count);
-    if (is_echo(&decision->loudest, &model, onset_sample))
+    if (is_echo(&decision->loudest, &model, onset_sample)) {
+        note_echo(&decision->loudest, onset_sample, fed);
         return;
+    }
     key_down(decision, &model, onset_sample, fed, edges, edge_count);
     note_press(decision, onset_sample);
 }
@@ -697,11 +418,9 @@ void decision_tick(struct decision *decision, const int16_t *history, size_t his
                    uint64_t gap_until, struct dtmf_edge *edges, size_t *edge_count)
 {
     struct past past = {history, history_length, fed};
-    if (decision->is_down) {
-        look_make(decision, &past, DECISION_TRACK);
-        follow_key(decision, fed, gap_until, edges, edge_count);
-    }
-    bool is_lost = decision->is_down && fed - decision->present_until > 64 + DECISION_TRACK / 2;
+    if (decision->is_down)
+        follow_key(decision, &past, gap_until, edges, edge_count);
+    bool is_lost = decision->is_down && fed - decision->present_until > LOST;
     if ((!decision->is_down || is_lost) && is_candidate(decision, fed))
         look_for_key(decision, &past, gap_until, edges, edge_count);
 }

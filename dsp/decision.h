@@ -1,8 +1,9 @@
 /* The slow, exact answer of hearing: which key, from when to when. Works on the samples themselves and only while there
- * is a suspicion, so that its cost does not matter.
+ * is a suspicion.
  *
- * Every millisecond a two-tone model (amplitudes, phases, frequencies) is fitted to the last 20 ms; followed back, it
- * tells to the sample where the tone began, and whether it still sounds. Thread: one at a time per struct. */
+ * Where the energy says that something has sounded for long enough, a two-tone model (amplitudes, phases, frequencies) is
+ * fitted to the last 20 ms; followed back, it tells to the sample where the tone began, and when it is worth fitting
+ * again. A key that is held is looked for every few ms. Thread: one at a time per struct. */
 #ifndef TONEGATE_DSP_DECISION_H
 #define TONEGATE_DSP_DECISION_H
 
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DECISION_TICK  8   /* samples between two looks */
+#define DECISION_TICK  8   /* samples from one time at which a key may be decided, or end, to the next */
 #define DECISION_LOOK  400 /* samples looked back at: 50 ms */
 #define DECISION_TRACK 32  /* samples of the window that follows a held key */
 
@@ -28,10 +29,14 @@ struct decision {
     uint64_t suspected_at;    /* the last one */
     uint64_t not_before;      /* a new key's onset lies after the last one's end */
     uint64_t present_until;   /* the held key was last heard here */
+    uint64_t followed_at;     /* and looked for here */
+    uint64_t look_at;         /* a tone that has begun will not have lasted long enough before */
     bool is_down;
+    bool is_heard; /* the held key was there at the last look */
     uint8_t key;
     struct decision_press {
-        uint64_t until; /* its end, once it has one */
+        uint64_t until;      /* its end, once it has one */
+        uint64_t echo_until; /* an echo that went on from it was heard here */
         uint8_t key;
         float omega[2];
         float amplitude[2]; /* 0: none yet */
@@ -54,6 +59,12 @@ bool decision_may_wake(const struct decision *decision, uint64_t fed);
 
 /* True when decision_tick() has something to do at this time. */
 bool decision_is_awake(const struct decision *decision, uint64_t fed);
+
+/* True while a key is held and was there a few ms ago: whatever else may sound, there is a key to hide. */
+static inline bool decision_hears(const struct decision *decision)
+{
+    return decision->is_down && decision->is_heard;
+}
 
 /* history: ring of history_length samples (a power of two), newest at fed - 1. gap_until: samples before it are not to be
  * trusted. Appends to edges (capacity DTMF_EDGE_MAX). */

@@ -3,6 +3,7 @@
 #include "base/secret.h"
 #include "dsp/cpu.h"
 #include "dsp/dtmf_detector_priv.h"
+#include "dsp/suspicion_priv.h"
 
 #include <math.h>
 #include <string.h>
@@ -112,7 +113,7 @@ static const int16_t *stretch_of(const struct dtmf_detector *detector, uint64_t 
 /* Which of count blocks suspicion must hear. */
 static uint32_t screen(const struct dtmf_detector *detector, uint64_t first, size_t count)
 {
-    int16_t scratch[(SCREEN_LEAD + DTMF_SUSPICION_MAX) * TONE_BANK_BLOCK];
+    int16_t scratch[(SCREEN_LEAD + DTMF_FRAME_BLOCKS) * TONE_BANK_BLOCK];
     const int16_t *pcm = stretch_of(detector, first - SCREEN_LEAD, SCREEN_LEAD + count, scratch);
     uint32_t asked = 0;
     for (size_t at = 0; at < count; at += SCREEN_FEED_MAX) {
@@ -122,35 +123,103 @@ static uint32_t screen(const struct dtmf_detector *detector, uint64_t first, siz
     return asked;
 }
 
-/* Suspicion hears those of count blocks that it must, from the first to the last of them, and for that, what went before. */
-static size_t hear(struct dtmf_detector *detector, uint64_t first, size_t count, struct suspicion_hit *hits)
+/* The blocks that end in one feed. Those from which nothing is to be learned suspicion is spared: it hears from the first that
+ * it must. */
+struct stretch {
+    uint64_t first;  /* block of the ring */
+    size_t count;    /* blocks */
+    bool is_told;    /* suspicion knows of them */
+    size_t from, to; /* those that it heard */
+    struct suspicion_scratch scratch;
+};
+
+/* Suspicion hears those of the blocks from i on that it must, from the first to the last of them, and for that, what went
+ * before. */
+static void hear(struct dtmf_detector *detector, struct stretch *stretch, size_t i)
 {
-    struct tone_block blocks[SUSPICION_PAST + DTMF_SUSPICION_MAX];
-    int16_t scratch[(SUSPICION_PAST + DTMF_SUSPICION_MAX) * TONE_BANK_BLOCK];
-    uint32_t asked = screen(detector, first, count);
+    struct tone_block blocks[SUSPICION_PAST + DTMF_FRAME_BLOCKS];
+    int16_t scratch[(SUSPICION_PAST + DTMF_FRAME_BLOCKS) * TONE_BANK_BLOCK];
+    size_t count = stretch->count - i;
+    uint32_t asked = screen(detector, stretch->first + i, count);
+    stretch->is_told = true;
     if (!asked) {
-        suspicion_skip(&detector->suspicion, count);
-        return 0;
+        suspicion_skip(&detector->suspicion, stretch->count);
+        return;
     }
-    size_t from = (size_t)__builtin_ctz(asked);
-    size_t to = 32 - (size_t)__builtin_clz(asked);
-    suspicion_skip(&detector->suspicion, from);
+    stretch->from = i + (size_t)__builtin_ctz(asked);
+    stretch->to = i + 32 - (size_t)__builtin_clz(asked);
+    suspicion_skip(&detector->suspicion, stretch->from);
     size_t recalled = suspicion_must_recall(&detector->suspicion) ? SUSPICION_PAST : 0;
-    size_t heard = recalled + to - from;
-    detector->bank->blocks(stretch_of(detector, first + from - recalled, heard, scratch), heard, blocks);
+    size_t heard = recalled + stretch->to - stretch->from;
+    detector->bank->blocks(stretch_of(detector, stretch->first + stretch->from - recalled, heard, scratch),
+                           heard, blocks);
     if (recalled)
         suspicion_recall(&detector->suspicion, blocks);
-    size_t hit_count = suspicion_feed(&detector->suspicion, blocks + recalled, to - from, hits);
-    suspicion_skip(&detector->suspicion, count - to);
-    for (size_t i = 0; i < hit_count; i++)
-        hits[i].block = (uint8_t)(hits[i].block + from);
-    return hit_count;
+    suspicion_push_blocks(&detector->suspicion, &stretch->scratch, blocks + recalled,
+                          stretch->to - stretch->from);
+    suspicion_skip(&detector->suspicion, stretch->count - stretch->to);
 }
 
-static void suspect(struct dtmf_detector *detector, uint64_t at, struct dtmf_heard *heard)
+/* Are there blocks of which nobody has asked yet, because a suspicion stands? */
+static bool is_pending(const struct dtmf_detector *detector)
 {
-    heard->suspicions[heard->suspicion_count++] = at;
-    decision_suspect(&detector->decision, at);
+    uint64_t suspected_at = detector->decision.suspected_at;
+    return suspected_at && detector->known_until * TONE_BANK_BLOCK == suspected_at;
+}
+
+/* Is nothing to be learned from the block that ends at `at`? A key that is held and there need not be looked for; and while a
+ * suspicion stands only the last of those that might follow matters, which is looked for when it ends. */
+static bool is_spared(const struct dtmf_detector *detector, uint64_t at)
+{
+    return decision_hears(&detector->decision) ||
+           (is_pending(detector) && at < detector->decision.suspected_at + DTMF_SUSPICION_STANDS);
+}
+
+/* Suspicions at the ends of the blocks up to this one: of itself, and of those that are pending, over which it stands. */
+static void suspect(struct dtmf_detector *detector, uint64_t block, struct dtmf_heard *heard)
+{
+    uint64_t from = is_pending(detector) ? detector->known_until : block;
+    detector->known_until = block + 1;
+    for (; from <= block; from++) {
+        uint64_t at = (from + 1) * TONE_BANK_BLOCK;
+        heard->suspicions[heard->suspicion_count++] = at;
+        decision_suspect(&detector->decision, at);
+    }
+}
+
+/* What the pending blocks before this one say. */
+static void look_back(struct dtmf_detector *detector, uint64_t block, struct dtmf_heard *heard)
+{
+    struct tone_block blocks[SUSPICION_PAST + DTMF_SUSPICION_STANDS / TONE_BANK_BLOCK];
+    int16_t scratch[(SUSPICION_PAST + DTMF_SUSPICION_STANDS / TONE_BANK_BLOCK) * TONE_BANK_BLOCK];
+    uint64_t from = detector->known_until;
+    size_t count = (size_t)(block - from);
+    size_t recalled = SUSPICION_PAST + count;
+    if (!is_pending(detector) || !count)
+        return;
+    detector->bank->blocks(stretch_of(detector, from - SUSPICION_PAST, recalled, scratch), recalled, blocks);
+    size_t last = suspicion_last_of(&detector->suspicion, from, blocks, count);
+    if (last)
+        suspect(detector, from + last - 1, heard);
+}
+
+/* The end of block i of the stretch has come. */
+static void ask(struct dtmf_detector *detector, struct stretch *stretch, size_t i, struct dtmf_heard *heard)
+{
+    struct suspicion_hit hit;
+    uint64_t block = stretch->first + i;
+    bool is_held = decision_hears(&detector->decision);
+    if (!is_held && is_spared(detector, (block + 1) * TONE_BANK_BLOCK))
+        return;
+    if (!is_held && !stretch->is_told)
+        hear(detector, stretch, i);
+    if (is_held || (i >= stretch->from && i < stretch->to &&
+                    suspicion_look_at(&detector->suspicion, &stretch->scratch, i - stretch->from, &hit))) {
+        suspect(detector, block, heard);
+        return;
+    }
+    look_back(detector, block, heard);
+    detector->known_until = block + 1;
 }
 
 /* Blocks of this feed that hold samples of a gap: those that begin before its end. */
@@ -163,33 +232,49 @@ static size_t deaf_blocks(const struct dtmf_detector *detector, size_t block_cou
     return deaf_until - first < block_count ? (size_t)(deaf_until - first) : block_count;
 }
 
+/* The next time at which there may be something to do, `at` being done with: while a key goes on, the end of a block, while
+ * nothing is awake, that of one where the gate asks. */
+static uint64_t next_time(const struct dtmf_detector *detector, const struct stretch *stretch, uint64_t at)
+{
+    if (decision_hears(&detector->decision))
+        return (at / TONE_BANK_BLOCK + 1) * TONE_BANK_BLOCK;
+    if (decision_may_wake(&detector->decision, at) || !stretch->is_told)
+        return at + DECISION_TICK;
+    size_t i = (size_t)(at / TONE_BANK_BLOCK - stretch->first);
+    i = i > stretch->from ? i : stretch->from;
+    while (i < stretch->to && !stretch->scratch.is_asked[i - stretch->from])
+        i++;
+    return i < stretch->to ? (stretch->first + i + 1) * TONE_BANK_BLOCK : UINT64_MAX;
+}
+
 /* Walks through the new samples in the order of time, so that the answers do not depend on the framing. */
 static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)
 {
-    struct suspicion_hit hits[DTMF_SUSPICION_MAX];
-    uint64_t first = detector->fed / TONE_BANK_BLOCK;
-    size_t block_count = (size_t)((detector->fed + count) / TONE_BANK_BLOCK - first);
-    size_t deaf_count = deaf_blocks(detector, block_count);
-    if (deaf_count)
-        suspicion_deafen(&detector->suspicion, deaf_count);
-    size_t hit_count = 0;
-    if (block_count)
-        hit_count = hear(detector, first, block_count, hits);
+    struct stretch stretch;
+    struct decision *decision = &detector->decision;
     uint64_t end = detector->fed + count;
-    uint64_t first_end = detector->fed / TONE_BANK_BLOCK * TONE_BANK_BLOCK + TONE_BANK_BLOCK;
-    size_t hit = 0;
-    if (hit_count || decision_may_wake(&detector->decision, detector->fed)) {
-        uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK + DECISION_TICK;
-        for (; at <= end; at += DECISION_TICK) {
-            if (hit < hit_count && first_end + hits[hit].block * (uint64_t)TONE_BANK_BLOCK == at) {
-                suspect(detector, at, heard);
-                hit++;
-            }
-            if (decision_is_awake(&detector->decision, at))
-                decision_tick(&detector->decision, detector->history, DTMF_HISTORY, at, detector->gap_until,
-                              heard->edges, &heard->edge_count);
-        }
+    stretch.first = detector->fed / TONE_BANK_BLOCK;
+    stretch.count = (size_t)(end / TONE_BANK_BLOCK - stretch.first);
+    stretch.is_told = false;
+    stretch.from = stretch.to = 0;
+    size_t deaf_count = deaf_blocks(detector, stretch.count);
+    if (deaf_count) {
+        look_back(detector, stretch.first, heard);
+        detector->known_until = stretch.first;
+        suspicion_deafen(&detector->suspicion, deaf_count);
     }
+    if (stretch.count && !is_spared(detector, (stretch.first + 1) * TONE_BANK_BLOCK))
+        hear(detector, &stretch, 0);
+    uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK;
+    while ((at = next_time(detector, &stretch, at)) <= end) {
+        if (at % TONE_BANK_BLOCK == 0)
+            ask(detector, &stretch, (size_t)(at / TONE_BANK_BLOCK - stretch.first - 1), heard);
+        if (decision_is_awake(decision, at))
+            decision_tick(decision, detector->history, DTMF_HISTORY, at, detector->gap_until, heard->edges,
+                          &heard->edge_count);
+    }
+    if (!stretch.is_told)
+        suspicion_skip(&detector->suspicion, stretch.count);
     detector->fed = end;
 }
 

@@ -14,9 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DTMF_FRAME_MAX      480
-#define DTMF_SUSPICION_MAX  (DTMF_FRAME_MAX / 16)
-#define DTMF_DETECTOR_ALIGN 64
+#define DTMF_FRAME_MAX        480
+#define DTMF_FRAME_BLOCKS     (DTMF_FRAME_MAX / 16)
+#define DTMF_SUSPICION_STANDS 96 /* samples after a suspicion in which it needs no other */
+#define DTMF_SUSPICION_MAX    (DTMF_FRAME_BLOCKS + DTMF_SUSPICION_STANDS / 16)
+#define DTMF_DETECTOR_ALIGN   64
 
 struct dtmf_detector; /* opaque: dtmf_detector_size() bytes of the caller's, aligned to DTMF_DETECTOR_ALIGN */
 size_t dtmf_detector_size(void);
@@ -29,7 +31,9 @@ void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_sampl
 struct dtmf_heard {
     struct dtmf_edge edges[DTMF_EDGE_MAX];
     size_t edge_count;
-    uint64_t suspicions[DTMF_SUSPICION_MAX]; /* samples fed when each was raised */
+    /* Samples fed at the end of each block of 2 ms in which a key was suspected or held. While one stands, the next may be
+     * told later than its time, but before DTMF_SUSPICION_STANDS are over: who masks must mask for so long. */
+    uint64_t suspicions[DTMF_SUSPICION_MAX];
     size_t suspicion_count;
 };
 

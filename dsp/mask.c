@@ -11,7 +11,7 @@
 #define LOOKAHEAD_MAX 800
 #define FADE          12  /* samples: 1.5 ms */
 #define BACK_ALL      320 /* a suspicion masks what is still in the delay line, up to here */
-#define HOLD_SUSPECT  96  /* masked after the last suspicion: 12 ms */
+#define HOLD_SUSPECT  DTMF_SUSPICION_STANDS /* masked after the last suspicion: 12 ms */
 #define GAP_BESIDE    112 /* masked on both sides of a gap: a piece of a key that is too short to suspect */
 #define HOLD_MAX      8000
 #define SPANS_MAX     8

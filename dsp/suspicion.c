@@ -105,22 +105,48 @@ void suspicion_window(const struct suspicion_scratch *scratch, size_t k,
     suspicion_keep(window, &wave);
 }
 
+void suspicion_push_blocks(struct suspicion *s, struct suspicion_scratch *scratch,
+                           const struct tone_block *blocks, size_t block_count)
+{
+    uint64_t before = s->block_count;
+    push(s, scratch, blocks, block_count);
+    for (size_t i = 0; i < block_count; i++)
+        scratch->is_asked[i] &= before + i + 1 >= s->deaf_until_block + SUSPICION_WINDOW;
+}
+
+bool suspicion_look_at(const struct suspicion *s, const struct suspicion_scratch *scratch, size_t i,
+                       struct suspicion_hit *hit)
+{
+    struct suspicion_view view = {0};
+    if (!scratch->is_asked[i] || !s->face->look(scratch, SUSPICION_PAST + i, &gate, &view))
+        return false;
+    float evidence = s->face->weigh(&suspicion_networks[s->haste], &view);
+    *hit = (struct suspicion_hit){(uint8_t)i, view.key_low, view.key_high, evidence};
+    return evidence >= s->evidence_min;
+}
+
+size_t suspicion_last_of(const struct suspicion *s, uint64_t first, const struct tone_block *blocks,
+                         size_t count)
+{
+    struct suspicion_scratch scratch;
+    struct suspicion_hit hit;
+    memset(&scratch, 0, sizeof(scratch));
+    s->face->push(&scratch, blocks, SUSPICION_PAST + count, &gate);
+    for (size_t i = count; i > 0 && first + i >= s->deaf_until_block + SUSPICION_WINDOW; i--) {
+        if (suspicion_look_at(s, &scratch, SUSPICION_PAST + i - 1, &hit))
+            return i;
+    }
+    return 0;
+}
+
 size_t suspicion_feed(struct suspicion *s, const struct tone_block *blocks, size_t block_count,
                       struct suspicion_hit *hits)
 {
     struct suspicion_scratch scratch;
-    struct suspicion_view view = {0};
-    uint64_t before = s->block_count;
     size_t hit_count = 0;
-    push(s, &scratch, blocks, block_count);
-    for (size_t i = 0; i < block_count; i++) {
-        bool is_whole = before + i + 1 >= s->deaf_until_block + SUSPICION_WINDOW;
-        if (!scratch.is_asked[i] || !is_whole || !s->face->look(&scratch, SUSPICION_PAST + i, &gate, &view))
-            continue;
-        float evidence = s->face->weigh(&suspicion_networks[s->haste], &view);
-        if (evidence >= s->evidence_min)
-            hits[hit_count++] = (struct suspicion_hit){(uint8_t)i, view.key_low, view.key_high, evidence};
-    }
+    suspicion_push_blocks(s, &scratch, blocks, block_count);
+    for (size_t i = 0; i < block_count; i++)
+        hit_count += suspicion_look_at(s, &scratch, i, &hits[hit_count]);
     return hit_count;
 }
 

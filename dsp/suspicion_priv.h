@@ -84,6 +84,18 @@ suspicion_weigh suspicion_weigh_avx2;
 suspicion_weigh suspicion_weigh_avx512;
 #endif
 
+/* suspicion_feed() in two steps, for who need not look at every block that is asked: the blocks are pushed, then is_asked
+ * says where the gate asks, and block i of them is looked at closely; hit is filled where the look says true. */
+void suspicion_push_blocks(struct suspicion *suspicion, struct suspicion_scratch *scratch,
+                           const struct tone_block *blocks, size_t block_count);
+bool suspicion_look_at(const struct suspicion *suspicion, const struct suspicion_scratch *scratch, size_t i,
+                       struct suspicion_hit *hit);
+
+/* Looks back: the last of count blocks (at most SUSPICION_PAST) that ends in a suspicion, counted from 1; 0: none does. first:
+ * how many blocks went before them; blocks: the last SUSPICION_PAST of those, then they. What is remembered stays as it is. */
+size_t suspicion_last_of(const struct suspicion *suspicion, uint64_t first, const struct tone_block *blocks,
+                         size_t count);
+
 /* Makes the close look's tables; once, before any look. */
 void suspicion_look_tables_make(void);
 

@@ -2,6 +2,8 @@
 
 #include "dsp/tone_bank_priv.h"
 
+#include <string.h>
+
 const uint16_t tone_bank_hz[TONE_BANK_TONES] = {697, 770, 852, 941, 1209, 1336, 1477, 1633};
 
 /* clang-format off */
@@ -34,72 +36,29 @@ _Alignas(64) const int16_t tone_bank_pairs[TONE_BANK_BLOCK / 2][2 * TONE_BANK_TO
     {{-3189, -4060}, {-3739, -4025}, {-4060, -3515}, {-4026, -2470}, {-1742, 2000}, {39, 3570}, {1991, 4076}, {3571, 2937}, {2569, 534}, {1670, -752}, {532, -2101}, {-750, -3266}, {-3706, -3574}, {-4095, -2007}, {-3578, 397}, {-2005, 2853}},
     {{-3745, -2335}, {-2884, -720}, {-1453, 1235}, {374, 3023}, {4070, 2738}, {3518, -64}, {1264, -3066}, {-1901, -4018}, {-1657, -3364}, {-2907, -4031}, {-3828, -3904}, {-4078, -2762}, {-454, 3045}, {2096, 4094}, {3895, 2714}, {3627, -791}},
 };
-/* The later half of the waves once more for the C reference, a low and a high tone in one number: one multiplication
- * of 64 bits then does two of 32, exactly, because every sum fits its half. */
-#define BOTH(low, high) ((int64_t)(high) * 4294967296 + (low))
-static const int64_t even_waves[8][4] = {
-    {BOTH(3943, 3642), BOTH(3909, 3544), BOTH(3868, 3425), BOTH(3819, 3281)},
-    {BOTH(2790, 598), BOTH(2523, -13), BOTH(2200, -690), BOTH(1826, -1416)},
-    {BOTH(823, -2946), BOTH(241, -3557), BOTH(-417, -3976), BOTH(-1119, -4086)},
-    {BOTH(-1386, -4027), BOTH(-2126, -3531), BOTH(-2854, -2486), BOTH(-3481, -907)},
-    {BOTH(-3189, -1742), BOTH(-3739, 39), BOTH(-4060, 1991), BOTH(-4026, 3571)},
-    {BOTH(-4060, 2000), BOTH(-4025, 3570), BOTH(-3515, 4076), BOTH(-2470, 2937)},
-    {BOTH(-3745, 4070), BOTH(-2884, 3518), BOTH(-1453, 1264), BOTH(374, -1901)},
-    {BOTH(-2335, 2738), BOTH(-720, -64), BOTH(1235, -3066), BOTH(3023, -4018)},
-};
-static const int64_t odd_waves[8][4] = {
-    {BOTH(1107, 1872), BOTH(1219, 2051), BOTH(1345, 2244), BOTH(1479, 2450)},
-    {BOTH(2997, 4051), BOTH(3226, 4095), BOTH(3454, 4036), BOTH(3665, 3842)},
-    {BOTH(4012, 2844), BOTH(4088, 2029), BOTH(4074, 979), BOTH(3939, -265)},
-    {BOTH(3853, -740), BOTH(3500, -2073), BOTH(2936, -3254), BOTH(2157, -3993)},
-    {BOTH(2569, -3706), BOTH(1670, -4095), BOTH(532, -3578), BOTH(-750, -2005)},
-    {BOTH(534, -3574), BOTH(-752, -2007), BOTH(-2101, 397), BOTH(-3266, 2853)},
-    {BOTH(-1657, -454), BOTH(-2907, 2096), BOTH(-3828, 3895), BOTH(-4078, 3627)},
-    {BOTH(-3364, 3045), BOTH(-4031, 4094), BOTH(-3904, 2714), BOTH(-2762, -791)},
-};
 /* clang-format on */
 
-/* The waves are even (cosine) and odd (sine) about the block's middle: samples are folded first, which halves the
- * multiplications. Sums stay below 2^31: 16 * 32768 * 4095. */
-static void fold(const int16_t *pcm, int32_t even[8], int32_t odd[8], uint32_t *energy)
+static uint32_t energy_of(const int16_t *pcm)
 {
     uint32_t sum = 0;
-    for (int i = 0; i < 8; i++) {
-        int32_t early = pcm[7 - i];
-        int32_t late = pcm[8 + i];
-        even[i] = late + early;
-        odd[i] = late - early;
-        int32_t a = pcm[2 * i];
-        int32_t b = pcm[2 * i + 1];
-        sum += ((uint32_t)(a * a) + (uint32_t)(b * b)) >> 4;
-    }
-    *energy = sum;
+    for (int i = 0; i < TONE_BANK_BLOCK; i += 2)
+        sum += ((uint32_t)(pcm[i] * pcm[i]) + (uint32_t)(pcm[i + 1] * pcm[i + 1])) >> 4;
+    return sum;
 }
 
-/* Sums of a low and of a high tone, out of the one number that holds both. */
-static inline void part(uint64_t both, int32_t *low, int32_t *high)
-{
-    *low = (int32_t)(uint32_t)both;
-    *high = (int32_t)(uint32_t)((both - (uint64_t)(int64_t)*low) >> 32);
-}
-
+/* Sums stay below 2^31: 16 * 32768 * 4095. */
 static void blocks_c(const int16_t *pcm, size_t block_count, struct tone_block *out)
 {
     for (size_t k = 0; k < block_count; k++, pcm += TONE_BANK_BLOCK, out++) {
-        int32_t even[8];
-        int32_t odd[8];
-        fold(pcm, even, odd, &out->energy);
-        out->difference = tone_bank_difference(pcm);
-        for (int tone = 0; tone < 4; tone++) {
-            uint64_t cosine = 0;
-            uint64_t sine = 0;
-            for (int i = 0; i < 8; i++) {
-                cosine += (uint64_t)(int64_t)even[i] * (uint64_t)even_waves[i][tone];
-                sine += (uint64_t)(int64_t)odd[i] * (uint64_t)odd_waves[i][tone];
-            }
-            part(cosine, &out->cosine[tone], &out->cosine[4 + tone]);
-            part(sine, &out->sine[tone], &out->sine[4 + tone]);
+        int32_t sum[2 * TONE_BANK_TONES] = {0};
+        for (int i = 0; i < TONE_BANK_BLOCK; i++) {
+            for (int wave = 0; wave < 2 * TONE_BANK_TONES; wave++)
+                sum[wave] += tone_bank_waves[i][wave] * pcm[i];
         }
+        memcpy(out->cosine, sum, sizeof(out->cosine));
+        memcpy(out->sine, sum + TONE_BANK_TONES, sizeof(out->sine));
+        out->energy = energy_of(pcm);
+        out->difference = tone_bank_difference(pcm);
     }
 }
 

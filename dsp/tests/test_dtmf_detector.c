@@ -1,8 +1,11 @@
 /* What is heard as a key and what is not: ITU-T Q.24 and the figures that the house promises. */
 #include "dsp/dtmf_detector.h"
 
+#include "dsp/dtmf_detector_priv.h"
+#include "dsp/suspicion_priv.h"
 #include "dsp/tests/cmocka_all.h"
 #include "testvectors/masked_run.h"
+#include "testvectors/speech.h"
 #include "testvectors/tone_source.h"
 
 #include <math.h>
@@ -153,6 +156,55 @@ static void an_echo_is_no_second_press_and_hides_none(void **state)
     assert_int_equal(reports_after(20, false, 2400), 32); /* 300 ms later it is a press */
 }
 
+/* A key of so many samples with echoes 60 and 130 ms late, 20 and 26 dB below it, that overlap; after a pause, if there is one, it
+ * or another is pressed once more. */
+static size_t reports_with_echoes(size_t length, size_t pause, bool is_other_key)
+{
+    static const size_t late[3] = {0, 480, 1040};
+    static const float weaker_db[3] = {0, 20, 26};
+    size_t reports = 0;
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    for (uint8_t key = 0; key < DTMF_KEYS; key++) {
+        float sum[6400] = {0};
+        int16_t pcm[6400];
+        dtmf_detector_init(detector, 160);
+        for (size_t echo = 0; echo < 3; echo++) {
+            struct tone_press press = {.key = key,
+                                       .level_low_dbm0 = -8 - weaker_db[echo],
+                                       .level_high_dbm0 = -7 - weaker_db[echo],
+                                       .phase_low = 0.7f * (float)(echo * key),
+                                       .phase_high = 1.1f * (float)(echo * key)};
+            tone_source_press(sum, 200 + late[echo], length, &press);
+            press.key = is_other_key ? (uint8_t)((key + 5) % DTMF_KEYS) : key;
+            if (pause)
+                tone_source_press(sum, 200 + late[echo] + length + pause, 480, &press);
+        }
+        tone_source_finish(sum, pcm, 6400, TONE_LINE_ULAW);
+        for (size_t at = 0; at < 6400; at += 160) {
+            struct dtmf_heard heard;
+            assert_int_equal(dtmf_detector_feed(detector, pcm + at, 160, &heard), OK);
+            for (size_t i = 0; i < heard.edge_count; i++)
+                reports += heard.edges[i].kind == DTMF_EDGE_ON;
+        }
+    }
+    dtmf_detector_wipe(detector);
+    free(detector);
+    return reports;
+}
+
+static void echoes_on_top_of_each_other_are_no_press(void **state)
+{
+    (void)state;
+    for (size_t length = 480; length <= 1280; length += 40)
+        assert_int_equal(reports_with_echoes(length, 0, false), 16);
+    for (size_t length = 480; length <= 800; length += 160) {
+        assert_int_equal(reports_with_echoes(length, 160, false), 32);
+        assert_int_equal(reports_with_echoes(length, 160, true), 32);
+        assert_int_equal(reports_with_echoes(length, 800, false), 32);
+    }
+}
+
 /* A voice between two presses of one key that has both tones in it, louder than they need to be for the key to be held: it
  * is not the key, which explains but a tenth of it. */
 static void a_loud_voice_between_does_not_join_two_presses(void **state)
@@ -237,7 +289,21 @@ static bool is_same_edge(const struct dtmf_edge *a, const struct dtmf_edge *b)
 struct log {
     struct dtmf_edge edges[400];
     size_t count;
+    uint64_t suspicions[20000];
+    size_t suspicion_count;
 };
+
+static void log_take(struct log *log, const struct dtmf_heard *heard)
+{
+    for (size_t i = 0; i < heard->edge_count; i++)
+        log->edges[log->count++] = heard->edges[i];
+    for (size_t i = 0; i < heard->suspicion_count; i++)
+        log->suspicions[log->suspicion_count++] = heard->suspicions[i];
+}
+
+/* A gap of any pieces from LOST on, of LOST_LONG samples. */
+#define LOST      80003
+#define LOST_LONG 500
 
 static void feed_in_pieces(const int16_t *pcm, size_t count, size_t piece, uint64_t seed, struct log *log)
 {
@@ -249,11 +315,14 @@ static void feed_in_pieces(const int16_t *pcm, size_t count, size_t piece, uint6
     memset(log, 0, sizeof(*log));
     for (size_t at = 0; at < count;) {
         size_t take = piece ? piece : 1 + tone_random_below(&random, DTMF_FRAME_MAX);
-        take = take < count - at ? take : count - at;
+        bool is_lost = at >= LOST && at < LOST + LOST_LONG;
+        size_t end = at < LOST ? LOST : is_lost ? LOST + LOST_LONG : count;
+        take = is_lost ? 250 : take < end - at ? take : end - at;
         struct dtmf_heard heard;
-        assert_int_equal(dtmf_detector_feed(detector, pcm + at, take, &heard), OK);
-        for (size_t i = 0; i < heard.edge_count; i++)
-            log->edges[log->count++] = heard.edges[i];
+        assert_int_equal(is_lost ? dtmf_detector_gap(detector, take, &heard)
+                                 : dtmf_detector_feed(detector, pcm + at, take, &heard),
+                         OK);
+        log_take(log, &heard);
         at += take;
     }
     free(detector);
@@ -266,9 +335,12 @@ static void the_answers_do_not_depend_on_the_framing(void **state)
     static int16_t pcm[160000];
     struct tone_random random;
     tone_random_seed(&random, 77);
-    for (size_t at = 500; at + 1200 < 160000; at += 1000 + tone_random_below(&random, 300)) {
+    /* With pauses, one after the other without, and held for long. */
+    for (size_t at = 500; at + 3000 < 160000;) {
         struct tone_press press = tone_source_random_press(&random, -10, 3, 0.015f);
-        tone_source_press(sum, at, 320 + tone_random_below(&random, 200), &press);
+        size_t length = 320 + tone_random_below(&random, tone_random_below(&random, 4) ? 200 : 1600);
+        tone_source_press(sum, at, length, &press);
+        at += length + (tone_random_below(&random, 4) ? 300 + tone_random_below(&random, 600) : 0);
     }
     tone_source_noise(&random, sum, 160000, -38);
     tone_source_finish(sum, pcm, 160000, TONE_LINE_ULAW);
@@ -282,7 +354,156 @@ static void the_answers_do_not_depend_on_the_framing(void **state)
         assert_int_equal(other.count, reference.count);
         for (size_t k = 0; k < reference.count; k++)
             assert_true(is_same_edge(&other.edges[k], &reference.edges[k]));
+        assert_int_equal(other.suspicion_count, reference.suspicion_count);
+        assert_memory_equal(other.suspicions, reference.suspicions,
+                            reference.suspicion_count * sizeof(*reference.suspicions));
     }
+}
+
+#define HELD      2000
+#define HELD_LONG 160000
+
+/* Speech with keys over it, some held for long, some one after the other. */
+static void make_held_scene(int16_t pcm[HELD_LONG])
+{
+    static float sum[HELD_LONG];
+    struct tone_random random;
+    struct speech speech;
+    tone_random_seed(&random, 91);
+    assert_int_equal(speech_synthesize(&speech, 9, HELD_LONG / DTMF_SAMPLE_RATE), OK);
+    for (size_t i = 0; i < HELD_LONG; i++)
+        sum[i] = 0.1f * speech.samples[i];
+    speech_free(&speech);
+    for (size_t at = 1500; at + 5000 < HELD_LONG;) {
+        struct tone_press press = tone_source_random_press(&random, -12, 5, 0.015f);
+        size_t length = 90 + tone_random_below(&random, tone_random_below(&random, 2) ? 100 : 1500);
+        tone_source_press(sum, at, length, &press);
+        at += length + (tone_random_below(&random, 3) ? tone_random_below(&random, 1200) : 0);
+    }
+    tone_source_finish(sum, pcm, HELD_LONG, TONE_LINE_ULAW);
+}
+
+/* What a suspicion masks, of a delay line of 20 ms. */
+static void mark(bool is_masked[HELD_LONG], uint64_t at)
+{
+    for (uint64_t i = at < 320 ? 0 : at - 320; i < at + DTMF_SUSPICION_STANDS && i < HELD_LONG; i++)
+        is_masked[i] = true;
+}
+
+/* Many looks are spared; what is masked is what a look at every block would mask, and the rest of held keys. */
+static void what_is_not_looked_at_is_masked_all_the_same(void **state)
+{
+    (void)state;
+    static int16_t pcm[HELD_LONG];
+    static bool asked_always[HELD_LONG], asked[HELD_LONG];
+    size_t more = 0, masked = 0;
+    struct suspicion suspicion;
+    const struct tone_bank_face *bank = tone_bank_choose(0);
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    make_held_scene(pcm);
+    dtmf_detector_init(detector, 160);
+    suspicion_init(&suspicion, SUSPICION_IN_18_MS, 0);
+    for (size_t at = 0; at < HELD_LONG; at += 160) {
+        struct dtmf_heard heard;
+        struct tone_block blocks[10];
+        struct suspicion_hit hits[10];
+        bool is_lost = at / 160 % 7 == 6;
+        if (is_lost)
+            memset(pcm + at, 0, 160 * sizeof(*pcm));
+        assert_int_equal(is_lost ? dtmf_detector_gap(detector, 160, &heard)
+                                 : dtmf_detector_feed(detector, pcm + at, 160, &heard),
+                         OK);
+        for (size_t i = 0; i < heard.suspicion_count; i++)
+            mark(asked, heard.suspicions[i]);
+        /* What is told late must be told while it is masked. */
+        for (size_t i = 0; i < heard.suspicion_count; i++)
+            assert_true(heard.suspicions[i] + DTMF_SUSPICION_STANDS >= at);
+        if (is_lost)
+            suspicion_deafen(&suspicion, 10);
+        bank->blocks(pcm + at, 10, blocks);
+        size_t hit_count = suspicion_feed(&suspicion, blocks, 10, hits);
+        for (size_t i = 0; i < hit_count; i++)
+            mark(asked_always, at + (hits[i].block + 1u) * 16);
+    }
+    for (size_t i = 0; i < HELD_LONG - DTMF_SUSPICION_STANDS; i++) {
+        assert_true(asked[i] || !asked_always[i]);
+        more += asked[i] && !asked_always[i];
+        masked += asked[i];
+    }
+    assert_true(masked > HELD_LONG / 2 && masked < HELD_LONG * 19 / 20);
+    assert_true(more < masked / 20);
+    free(detector);
+}
+
+static struct {
+    const struct suspicion_face *face;
+    size_t looks;
+} counted;
+
+static bool count_look(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+                       struct suspicion_view *view)
+{
+    counted.looks++;
+    return counted.face->look(scratch, k, gate, view);
+}
+
+/* A key of 250 ms has 125 blocks, of which each passes the gate. */
+static void a_held_key_is_not_looked_for(void **state)
+{
+    (void)state;
+    float sum[4000] = {0};
+    int16_t pcm[4000];
+    size_t suspicions = 0;
+    struct tone_press press = {.key = 5, .level_low_dbm0 = -10, .level_high_dbm0 = -8};
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    tone_source_press(sum, 500, HELD, &press);
+    tone_source_finish(sum, pcm, 4000, TONE_LINE_ULAW);
+    dtmf_detector_init(detector, 160);
+    counted.face = detector->suspicion.face;
+    counted.looks = 0;
+    struct suspicion_face counting = *counted.face;
+    counting.look = count_look;
+    detector->suspicion.face = &counting;
+    for (size_t at = 0; at < 4000; at += 160) {
+        struct dtmf_heard heard;
+        assert_int_equal(dtmf_detector_feed(detector, pcm + at, 160, &heard), OK);
+        suspicions += heard.suspicion_count;
+    }
+    free(detector);
+    assert_true(suspicions >= HELD / 16 - 8 && suspicions <= HELD / 16 + 8);
+    assert_true(counted.looks > 0 && counted.looks <= 12);
+}
+
+/* However long it was held: the end is told to 2.5 ms. */
+static void the_end_of_a_key_is_when_it_ended(void **state)
+{
+    (void)state;
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    for (size_t length = 400; length < 500; length++) {
+        float sum[1600] = {0};
+        int16_t pcm[1600];
+        size_t ends = 0;
+        struct tone_press press = {.key = length % DTMF_KEYS, .level_low_dbm0 = -10, .level_high_dbm0 = -8};
+        tone_source_press(sum, 400, length, &press);
+        tone_source_finish(sum, pcm, 1600, TONE_LINE_ULAW);
+        dtmf_detector_init(detector, 160);
+        for (size_t at = 0; at < 1600; at += 160) {
+            struct dtmf_heard heard;
+            assert_int_equal(dtmf_detector_feed(detector, pcm + at, 160, &heard), OK);
+            for (size_t i = 0; i < heard.edge_count; i++) {
+                int64_t late = (int64_t)heard.edges[i].onset_sample - (int64_t)(400 + length);
+                if (heard.edges[i].kind != DTMF_EDGE_OFF)
+                    continue;
+                ends++;
+                assert_true(late >= -20 && late <= 8);
+            }
+        }
+        assert_int_equal(ends, 1);
+    }
+    free(detector);
 }
 
 static void a_lost_packet_does_not_split_a_key(void **state)
@@ -459,11 +680,15 @@ int main(void)
         cmocka_unit_test(noise_at_10_db_does_not_deafen),
         cmocka_unit_test(tones_of_23_ms_are_refused_and_of_28_accepted),
         cmocka_unit_test(an_echo_is_no_second_press_and_hides_none),
+        cmocka_unit_test(echoes_on_top_of_each_other_are_no_press),
         cmocka_unit_test(a_loud_voice_between_does_not_join_two_presses),
         cmocka_unit_test(tones_off_by_1_8_percent_are_heard_and_by_3_are_not),
         cmocka_unit_test(an_interruption_of_10_ms_does_not_split_a_key),
         cmocka_unit_test(a_pause_of_20_ms_makes_two_keys_of_one),
         cmocka_unit_test(the_answers_do_not_depend_on_the_framing),
+        cmocka_unit_test(what_is_not_looked_at_is_masked_all_the_same),
+        cmocka_unit_test(a_held_key_is_not_looked_for),
+        cmocka_unit_test(the_end_of_a_key_is_when_it_ended),
         cmocka_unit_test(a_lost_packet_does_not_split_a_key),
         cmocka_unit_test(speech_is_not_a_key),
         cmocka_unit_test(counts_outside_1_to_480_are_refused),
