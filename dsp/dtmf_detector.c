@@ -3,7 +3,6 @@
 #include "base/secret.h"
 #include "dsp/cpu.h"
 #include "dsp/dtmf_detector_priv.h"
-#include "dsp/suspicion_priv.h"
 
 #include <math.h>
 #include <string.h>
@@ -123,41 +122,41 @@ static uint32_t screen(const struct dtmf_detector *detector, uint64_t first, siz
     return asked;
 }
 
-/* The blocks that end in one feed. Those from which nothing is to be learned suspicion is spared: it hears from the first that
- * it must. */
-struct stretch {
-    uint64_t first;  /* block of the ring */
-    size_t count;    /* blocks */
-    bool is_told;    /* suspicion knows of them */
-    size_t from, to; /* those that it heard */
-    struct suspicion_scratch scratch;
+/* The blocks that end in one feed. */
+struct listening {
+    uint64_t first;   /* block of the ring */
+    size_t count;     /* blocks */
+    bool is_screened; /* from the first on from which something was to be learned */
+    size_t from, to;  /* those that suspicion heard: from the first to the last that it must */
+    struct suspicion_stretch stretch;
 };
 
-/* Suspicion hears those of the blocks from i on that it must, from the first to the last of them, and for that, what went
- * before. */
-static void hear(struct dtmf_detector *detector, struct stretch *stretch, size_t i)
+/* What suspicion hears of count blocks (up to SUSPICION_FEED_MAX), and of those before them. */
+static void hear(const struct dtmf_detector *detector, uint64_t first, size_t count,
+                 struct suspicion_stretch *stretch)
 {
-    struct tone_block blocks[SUSPICION_PAST + DTMF_FRAME_BLOCKS];
-    int16_t scratch[(SUSPICION_PAST + DTMF_FRAME_BLOCKS) * TONE_BANK_BLOCK];
-    size_t count = stretch->count - i;
-    uint32_t asked = screen(detector, stretch->first + i, count);
-    stretch->is_told = true;
-    if (!asked) {
-        suspicion_skip(&detector->suspicion, stretch->count);
+    struct tone_block blocks[SUSPICION_RUN];
+    int16_t scratch[SUSPICION_RUN * TONE_BANK_BLOCK];
+    size_t heard = SUSPICION_PAST + count;
+    detector->bank->blocks(stretch_of(detector, first - SUSPICION_PAST, heard, scratch), heard, blocks);
+    suspicion_hear(&detector->suspicion, blocks, count, stretch);
+}
+
+static void hear_from(const struct dtmf_detector *detector, struct listening *listening, size_t i)
+{
+    uint32_t asked = screen(detector, listening->first + i, listening->count - i);
+    listening->is_screened = true;
+    if (!asked)
         return;
-    }
-    stretch->from = i + (size_t)__builtin_ctz(asked);
-    stretch->to = i + 32 - (size_t)__builtin_clz(asked);
-    suspicion_skip(&detector->suspicion, stretch->from);
-    size_t recalled = suspicion_must_recall(&detector->suspicion) ? SUSPICION_PAST : 0;
-    size_t heard = recalled + stretch->to - stretch->from;
-    detector->bank->blocks(stretch_of(detector, stretch->first + stretch->from - recalled, heard, scratch),
-                           heard, blocks);
-    if (recalled)
-        suspicion_recall(&detector->suspicion, blocks);
-    suspicion_push_blocks(&detector->suspicion, &stretch->scratch, blocks + recalled,
-                          stretch->to - stretch->from);
-    suspicion_skip(&detector->suspicion, stretch->count - stretch->to);
+    listening->from = i + (size_t)__builtin_ctz(asked);
+    listening->to = i + 32 - (size_t)__builtin_clz(asked);
+    hear(detector, listening->first + listening->from, listening->to - listening->from, &listening->stretch);
+}
+
+/* Does the window that ends with a block hold nothing of a gap, and nothing before the first sample? */
+static bool is_whole(const struct dtmf_detector *detector, uint64_t block)
+{
+    return (block + 1) * TONE_BANK_BLOCK >= detector->gap_until + SUSPICION_WINDOW * TONE_BANK_BLOCK;
 }
 
 /* Are there blocks of which nobody has asked yet, because a suspicion stands? */
@@ -187,34 +186,34 @@ static void suspect(struct dtmf_detector *detector, uint64_t block, struct dtmf_
     }
 }
 
-/* What the pending blocks before this one say. */
+/* What the pending blocks before this one say: the last of them that is a suspicion matters. */
 static void look_back(struct dtmf_detector *detector, uint64_t block, struct dtmf_heard *heard)
 {
-    struct tone_block blocks[SUSPICION_PAST + DTMF_SUSPICION_STANDS / TONE_BANK_BLOCK];
-    int16_t scratch[(SUSPICION_PAST + DTMF_SUSPICION_STANDS / TONE_BANK_BLOCK) * TONE_BANK_BLOCK];
+    struct suspicion_stretch stretch;
     uint64_t from = detector->known_until;
-    size_t count = (size_t)(block - from);
-    size_t recalled = SUSPICION_PAST + count;
-    if (!is_pending(detector) || !count)
+    if (!is_pending(detector) || from == block)
         return;
-    detector->bank->blocks(stretch_of(detector, from - SUSPICION_PAST, recalled, scratch), recalled, blocks);
-    size_t last = suspicion_last_of(&detector->suspicion, from, blocks, count);
-    if (last)
-        suspect(detector, from + last - 1, heard);
+    hear(detector, from, (size_t)(block - from), &stretch);
+    for (uint64_t at = block; at > from && is_whole(detector, at - 1); at--) {
+        if (suspicion_looks(&detector->suspicion, &stretch, (size_t)(at - 1 - from))) {
+            suspect(detector, at - 1, heard);
+            return;
+        }
+    }
 }
 
-/* The end of block i of the stretch has come. */
-static void ask(struct dtmf_detector *detector, struct stretch *stretch, size_t i, struct dtmf_heard *heard)
+/* The end of block i has come. */
+static void ask(struct dtmf_detector *detector, struct listening *listening, size_t i,
+                struct dtmf_heard *heard)
 {
-    struct suspicion_hit hit;
-    uint64_t block = stretch->first + i;
+    uint64_t block = listening->first + i;
     bool is_held = decision_hears(&detector->decision);
     if (!is_held && is_spared(detector, (block + 1) * TONE_BANK_BLOCK))
         return;
-    if (!is_held && !stretch->is_told)
-        hear(detector, stretch, i);
-    if (is_held || (i >= stretch->from && i < stretch->to &&
-                    suspicion_look_at(&detector->suspicion, &stretch->scratch, i - stretch->from, &hit))) {
+    if (!is_held && !listening->is_screened)
+        hear_from(detector, listening, i);
+    if (is_held || (i >= listening->from && i < listening->to && is_whole(detector, block) &&
+                    suspicion_looks(&detector->suspicion, &listening->stretch, i - listening->from))) {
         suspect(detector, block, heard);
         return;
     }
@@ -222,59 +221,42 @@ static void ask(struct dtmf_detector *detector, struct stretch *stretch, size_t 
     detector->known_until = block + 1;
 }
 
-/* Blocks of this feed that hold samples of a gap: those that begin before its end. */
-static size_t deaf_blocks(const struct dtmf_detector *detector, size_t block_count)
-{
-    uint64_t first = detector->fed / TONE_BANK_BLOCK;
-    uint64_t deaf_until = (detector->gap_until + TONE_BANK_BLOCK - 1) / TONE_BANK_BLOCK;
-    if (deaf_until <= first)
-        return 0;
-    return deaf_until - first < block_count ? (size_t)(deaf_until - first) : block_count;
-}
-
 /* The next time at which there may be something to do, `at` being done with: while a key goes on, the end of a block, while
  * nothing is awake, that of one where the gate asks. */
-static uint64_t next_time(const struct dtmf_detector *detector, const struct stretch *stretch, uint64_t at)
+static uint64_t next_time(const struct dtmf_detector *detector, const struct listening *listening,
+                          uint64_t at)
 {
     if (decision_hears(&detector->decision))
         return (at / TONE_BANK_BLOCK + 1) * TONE_BANK_BLOCK;
-    if (decision_may_wake(&detector->decision, at) || !stretch->is_told)
+    if (decision_may_wake(&detector->decision, at) || !listening->is_screened)
         return at + DECISION_TICK;
-    size_t i = (size_t)(at / TONE_BANK_BLOCK - stretch->first);
-    i = i > stretch->from ? i : stretch->from;
-    while (i < stretch->to && !stretch->scratch.is_asked[i - stretch->from])
+    size_t i = (size_t)(at / TONE_BANK_BLOCK - listening->first);
+    i = i > listening->from ? i : listening->from;
+    while (i < listening->to && !listening->stretch.is_asked[i - listening->from])
         i++;
-    return i < stretch->to ? (stretch->first + i + 1) * TONE_BANK_BLOCK : UINT64_MAX;
+    return i < listening->to ? (listening->first + i + 1) * TONE_BANK_BLOCK : UINT64_MAX;
 }
 
 /* Walks through the new samples in the order of time, so that the answers do not depend on the framing. */
 static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)
 {
-    struct stretch stretch;
+    struct listening listening;
     struct decision *decision = &detector->decision;
     uint64_t end = detector->fed + count;
-    stretch.first = detector->fed / TONE_BANK_BLOCK;
-    stretch.count = (size_t)(end / TONE_BANK_BLOCK - stretch.first);
-    stretch.is_told = false;
-    stretch.from = stretch.to = 0;
-    size_t deaf_count = deaf_blocks(detector, stretch.count);
-    if (deaf_count) {
-        look_back(detector, stretch.first, heard);
-        detector->known_until = stretch.first;
-        suspicion_deafen(&detector->suspicion, deaf_count);
-    }
-    if (stretch.count && !is_spared(detector, (stretch.first + 1) * TONE_BANK_BLOCK))
-        hear(detector, &stretch, 0);
+    listening.first = detector->fed / TONE_BANK_BLOCK;
+    listening.count = (size_t)(end / TONE_BANK_BLOCK - listening.first);
+    listening.is_screened = false;
+    listening.from = listening.to = 0;
+    if (listening.count && !is_spared(detector, (listening.first + 1) * TONE_BANK_BLOCK))
+        hear_from(detector, &listening, 0);
     uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK;
-    while ((at = next_time(detector, &stretch, at)) <= end) {
+    while ((at = next_time(detector, &listening, at)) <= end) {
         if (at % TONE_BANK_BLOCK == 0)
-            ask(detector, &stretch, (size_t)(at / TONE_BANK_BLOCK - stretch.first - 1), heard);
+            ask(detector, &listening, (size_t)(at / TONE_BANK_BLOCK - listening.first - 1), heard);
         if (decision_is_awake(decision, at))
             decision_tick(decision, detector->history, DTMF_HISTORY, at, detector->gap_until, heard->edges,
                           &heard->edge_count);
     }
-    if (!stretch.is_told)
-        suspicion_skip(&detector->suspicion, stretch.count);
     detector->fed = end;
 }
 
@@ -301,8 +283,7 @@ static void prefetch(const void *from, size_t bytes)
 void dtmf_detector_prefetch(const struct dtmf_detector *detector, size_t count)
 {
     size_t at = detector->fed & (DTMF_HISTORY - 1);
-    prefetch(detector, offsetof(struct dtmf_detector, suspicion) + offsetof(struct suspicion, past));
-    prefetch(&detector->decision, offsetof(struct decision, track_fit));
+    prefetch(detector, offsetof(struct dtmf_detector, decision) + offsetof(struct decision, track_fit));
     /* The ring goes on at its beginning after one line too much at most. */
     prefetch(&detector->history[at], count * sizeof(int16_t));
 }
@@ -330,6 +311,9 @@ enum err dtmf_detector_gap(struct dtmf_detector *detector, size_t count, struct 
     heard->suspicion_count = 0;
     if (count == 0 || count > DTMF_FRAME_MAX)
         return ERR_RANGE;
+    /* After this, blocks before the gap are not asked about any more. */
+    look_back(detector, detector->fed / TONE_BANK_BLOCK, heard);
+    detector->known_until = detector->fed / TONE_BANK_BLOCK;
     remember(detector, NULL, count);
     detector->gap_until = detector->fed + count;
     listen(detector, count, heard);

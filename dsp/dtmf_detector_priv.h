@@ -19,7 +19,7 @@ struct dtmf_detector {
     uint64_t known_until; /* block up to which suspicion has answered; see is_pending() */
     const struct tone_bank_face *bank;
     const struct screen_face *screen;
-    struct suspicion suspicion;                 /* what it remembers of blocks comes last */
+    struct suspicion suspicion;
     struct decision decision;                   /* its look comes last */
     _Alignas(64) int16_t history[DTMF_HISTORY]; /* sample n is at n % DTMF_HISTORY */
 };

@@ -7,7 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-#define BLOCKS  13 /* of one trial: a lead and a feed */
+#define FED     10                     /* blocks of one trial */
+#define BLOCKS  (SUSPICION_PAST + FED) /* and what went before */
+#define HASHED  13                     /* blocks of which KNOWN_TONE_BANK is made */
 #define SAMPLES (BLOCKS * TONE_BANK_BLOCK)
 #define TRIALS  8
 
@@ -73,10 +75,10 @@ static bool tone_bank_is_known(const struct tone_bank_face *face)
     uint64_t hash = HASH_START;
     for (int trial = 0; trial < TRIALS; trial++) {
         int16_t pcm[SAMPLES];
-        struct tone_block blocks[BLOCKS];
+        struct tone_block blocks[HASHED];
         trial_make(trial, pcm);
-        face->blocks(pcm, BLOCKS, blocks);
-        for (int i = 0; i < BLOCKS; i++) {
+        face->blocks(pcm, HASHED, blocks);
+        for (int i = 0; i < HASHED; i++) {
             for (int tone = 0; tone < TONE_BANK_TONES; tone++)
                 hash = hash_more(hash_more(hash, (uint64_t)blocks[i].cosine[tone]),
                                  (uint64_t)blocks[i].sine[tone]);
@@ -97,14 +99,14 @@ static void key_make(int16_t pcm[SAMPLES], int row, int column)
     }
 }
 
-/* What a caller may send who presses nothing: a tone of 440 Hz. */
+/* What a caller may send who presses nothing: a tone between the rows and the columns. */
 static void no_key_make(int16_t pcm[SAMPLES])
 {
     for (int i = 0; i < SAMPLES; i++)
         pcm[i] = (int16_t)lrint(8000 * sin(2 * M_PI * 1075 * i / DTMF_SAMPLE_RATE));
 }
 
-#define ALL_WINDOWS ((1u << (BLOCKS - SCREEN_LEAD)) - 1)
+#define ALL_WINDOWS ((1u << (FED)) - 1)
 
 static bool screen_is_known(const struct screen_face *face)
 {
@@ -114,13 +116,12 @@ static bool screen_is_known(const struct screen_face *face)
     struct screen_trace trace;
     for (int place = 0; place < 16; place++) {
         key_make(pcm, place / 4, place % 4);
-        if (face->worth(fed, BLOCKS - SCREEN_LEAD, gate, &trace) != ALL_WINDOWS ||
-            face->powers(fed, 0, BLOCKS - SCREEN_LEAD, gate, &trace) != ALL_WINDOWS)
+        if (face->worth(fed, FED, gate, &trace) != ALL_WINDOWS ||
+            face->powers(fed, 0, FED, gate, &trace) != ALL_WINDOWS)
             return false;
     }
     no_key_make(pcm);
-    return face->worth(fed, BLOCKS - SCREEN_LEAD, gate, &trace) == ALL_WINDOWS &&
-           face->powers(fed, 0, BLOCKS - SCREEN_LEAD, gate, &trace) == 0;
+    return face->worth(fed, FED, gate, &trace) == ALL_WINDOWS && face->powers(fed, 0, FED, gate, &trace) == 0;
 }
 
 static bool is_same_trace(const struct screen_trace *a, const struct screen_trace *b, size_t from,
@@ -144,7 +145,7 @@ static bool screen_is_same(const struct screen_face *face, const struct screen_f
         int16_t pcm[SAMPLES];
         trial_make(trial, pcm);
         const int16_t *fed = pcm + SCREEN_LEAD * TONE_BANK_BLOCK;
-        for (size_t count = 1; count <= BLOCKS - SCREEN_LEAD; count++) {
+        for (size_t count = 1; count <= FED; count++) {
             struct screen_trace heard, expected;
             size_t from = (size_t)trial % count;
             if (face->worth(fed, count, screen_gate(), &heard) !=
@@ -159,37 +160,42 @@ static bool screen_is_same(const struct screen_face *face, const struct screen_f
     return true;
 }
 
-/* Blocks by the reference of the tone bank; the face under test pushes them. */
-static size_t suspicion_hits(const struct suspicion_face *face, const struct tone_bank_face *bank,
-                             const int16_t *pcm, struct suspicion *suspicion,
-                             struct suspicion_hit hits[BLOCKS])
+/* Blocks by the reference of the tone bank; the face under test hears them. Returns the blocks that are suspicions, the first in
+ * bit 0. */
+static uint32_t suspicions_of(const struct suspicion_face *face, const struct tone_bank_face *bank,
+                              const int16_t *pcm, struct suspicion_stretch *stretch)
 {
+    struct suspicion suspicion;
     struct tone_block blocks[BLOCKS];
+    uint32_t found = 0;
     bank->blocks(pcm, BLOCKS, blocks);
-    suspicion_init(suspicion, SUSPICION_IN_9_MS, 0);
-    suspicion->face = face;
-    return suspicion_feed(suspicion, blocks, BLOCKS, hits);
+    suspicion_init(&suspicion, SUSPICION_IN_9_MS, 0);
+    suspicion.face = face;
+    suspicion_hear(&suspicion, blocks, FED, stretch);
+    for (size_t i = 0; i < FED; i++)
+        found |= (uint32_t)suspicion_looks(&suspicion, stretch, i) << i;
+    return found;
 }
 
 static bool suspicion_is_known(const struct suspicion_face *face, const struct tone_bank_face *bank)
 {
     int16_t pcm[SAMPLES];
-    struct suspicion suspicion;
-    struct suspicion_hit hits[BLOCKS];
+    struct suspicion_stretch stretch;
     for (int place = 0; place < 16; place++) {
+        struct suspicion_view view = {0};
         key_make(pcm, place / 4, place % 4);
-        size_t count = suspicion_hits(face, bank, pcm, &suspicion, hits);
-        if (count == 0 || hits[count - 1].block != BLOCKS - 1 || hits[count - 1].key_low != place / 4 ||
-            hits[count - 1].key_high != place % 4)
+        if (!(suspicions_of(face, bank, pcm, &stretch) >> (FED - 1)) ||
+            !face->look(&stretch, BLOCKS - 1, suspicion_gate(), &view) || view.key_low != place / 4 ||
+            view.key_high != place % 4)
             return false;
     }
     no_key_make(pcm);
-    return suspicion_hits(face, bank, pcm, &suspicion, hits) == 0;
+    return suspicions_of(face, bank, pcm, &stretch) == 0;
 }
 
-static bool is_same_past(const struct suspicion_past *a, const struct suspicion_past *b)
+static bool is_same_stretch(const struct suspicion_stretch *a, const struct suspicion_stretch *b)
 {
-    for (int i = 0; i < SUSPICION_PAST; i++) {
+    for (int i = 0; i < BLOCKS; i++) {
         for (int k = 0; k < 2 * TONE_BANK_TONES; k++) {
             if (a->spectrum[i].wave[k] != b->spectrum[i].wave[k])
                 return false;
@@ -197,29 +203,20 @@ static bool is_same_past(const struct suspicion_past *a, const struct suspicion_
         if (a->energy[i] != b->energy[i] || a->difference[i] != b->difference[i])
             return false;
     }
-    return true;
+    return memcmp(a->is_asked, b->is_asked, FED) == 0;
 }
 
 /* What both see in a key amid noise, and what both make of it. */
 static bool is_same_view(const struct suspicion_face *face, const struct suspicion_face *reference,
-                         const struct tone_bank_face *bank, const int16_t *pcm)
+                         const struct suspicion_stretch *stretch)
 {
-    struct tone_block blocks[BLOCKS];
-    struct suspicion heard, expected;
-    struct suspicion_view view = {0}, expected_view = {0};
-    bank->blocks(pcm, BLOCKS, blocks);
-    suspicion_init(&heard, SUSPICION_IN_18_MS, 0);
-    suspicion_init(&expected, SUSPICION_IN_18_MS, 0);
-    heard.face = face;
-    expected.face = reference;
-    for (int i = 0; i < BLOCKS; i++) {
-        bool is_asked, is_asked_too;
-        if (suspicion_view(&heard, &blocks[i], &view, &is_asked) !=
-                suspicion_view(&expected, &blocks[i], &expected_view, &is_asked_too) ||
-            is_asked != is_asked_too)
+    for (size_t i = 0; i < FED; i++) {
+        struct suspicion_view view = {0}, expected = {0};
+        if (face->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &view) !=
+            reference->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &expected))
             return false;
         for (int k = 0; k < SUSPICION_FEATURES; k++) {
-            if (view.feature[k] != expected_view.feature[k])
+            if (view.feature[k] != expected.feature[k])
                 return false;
         }
         if (face->weigh(&suspicion_networks[0], &view) != reference->weigh(&suspicion_networks[0], &view))
@@ -233,17 +230,16 @@ static bool suspicion_is_same(const struct suspicion_face *face, const struct su
 {
     for (int trial = 0; trial < TRIALS; trial++) {
         int16_t pcm[SAMPLES], key[SAMPLES];
-        struct suspicion heard, expected;
-        struct suspicion_hit hits[BLOCKS], expected_hits[BLOCKS];
+        struct suspicion_stretch heard, expected;
         trial_make(trial, pcm);
-        size_t expected_count = suspicion_hits(reference, bank, pcm, &expected, expected_hits);
-        if (suspicion_hits(face, bank, pcm, &heard, hits) != expected_count ||
-            !is_same_past(&heard.past, &expected.past))
+        if (suspicions_of(face, bank, pcm, &heard) != suspicions_of(reference, bank, pcm, &expected) ||
+            !is_same_stretch(&heard, &expected))
             return false;
         key_make(key, trial % 4, trial / 2);
         for (int i = 0; i < SAMPLES; i++)
             key[i] = (int16_t)(key[i] + pcm[i] / 16);
-        if (!is_same_view(face, reference, bank, key))
+        if (suspicions_of(face, bank, key, &heard) != suspicions_of(reference, bank, key, &expected) ||
+            !is_same_stretch(&heard, &expected) || !is_same_view(face, reference, &heard))
             return false;
     }
     return true;

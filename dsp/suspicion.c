@@ -44,10 +44,10 @@ static void tables_make(void)
     suspicion_look_tables_make();
 }
 
-static void push_c(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+static void push_c(struct suspicion_stretch *stretch, const struct tone_block *blocks, size_t count,
                    const struct suspicion_gate *asked_by)
 {
-    suspicion_push_face(scratch, blocks, count, asked_by);
+    suspicion_push_face(stretch, blocks, count, asked_by);
 }
 
 static const struct suspicion_face faces[] = {
@@ -84,109 +84,43 @@ void suspicion_set_strict(struct suspicion *suspicion, bool is_strict)
     suspicion->evidence_min = is_strict ? network->evidence_min_strict : network->evidence_min;
 }
 
-static void push(struct suspicion *s, struct suspicion_scratch *scratch, const struct tone_block *blocks,
-                 size_t count)
-{
-    memcpy(scratch->spectrum, s->past.spectrum, sizeof(s->past.spectrum));
-    memcpy(scratch->energy, s->past.energy, sizeof(s->past.energy));
-    memcpy(scratch->difference, s->past.difference, sizeof(s->past.difference));
-    s->face->push(scratch, blocks, count, &gate);
-    memcpy(s->past.spectrum, &scratch->spectrum[count], sizeof(s->past.spectrum));
-    memcpy(s->past.energy, &scratch->energy[count], sizeof(s->past.energy));
-    memcpy(s->past.difference, &scratch->difference[count], sizeof(s->past.difference));
-    s->block_count += count;
-}
-
-void suspicion_window(const struct suspicion_scratch *scratch, size_t k,
+void suspicion_window(const struct suspicion_stretch *stretch, size_t k,
                       const struct suspicion_gate *asked_by, struct suspicion_spectrum *window)
 {
     struct suspicion_wave wave;
-    suspicion_join4(&wave, &scratch->spectrum[k], asked_by);
+    suspicion_join4(&wave, &stretch->spectrum[k], asked_by);
     suspicion_keep(window, &wave);
 }
 
-void suspicion_push_blocks(struct suspicion *s, struct suspicion_scratch *scratch,
-                           const struct tone_block *blocks, size_t block_count)
+void suspicion_hear(const struct suspicion *s, const struct tone_block *blocks, size_t count,
+                    struct suspicion_stretch *stretch)
 {
-    uint64_t before = s->block_count;
-    push(s, scratch, blocks, block_count);
-    for (size_t i = 0; i < block_count; i++)
-        scratch->is_asked[i] &= before + i + 1 >= s->deaf_until_block + SUSPICION_WINDOW;
+    s->face->push(stretch, blocks, count, &gate);
 }
 
-bool suspicion_look_at(const struct suspicion *s, const struct suspicion_scratch *scratch, size_t i,
-                       struct suspicion_hit *hit)
+bool suspicion_view(const struct suspicion *s, const struct suspicion_stretch *stretch, size_t i,
+                    struct suspicion_view *view)
+{
+    return s->face->look(stretch, SUSPICION_PAST + i, &gate, view);
+}
+
+bool suspicion_looks(const struct suspicion *s, const struct suspicion_stretch *stretch, size_t i)
 {
     struct suspicion_view view = {0};
-    if (!scratch->is_asked[i] || !s->face->look(scratch, SUSPICION_PAST + i, &gate, &view))
-        return false;
-    float evidence = s->face->weigh(&suspicion_networks[s->haste], &view);
-    *hit = (struct suspicion_hit){(uint8_t)i, view.key_low, view.key_high, evidence};
-    return evidence >= s->evidence_min;
+    return stretch->is_asked[i] && suspicion_view(s, stretch, i, &view) &&
+           s->face->weigh(&suspicion_networks[s->haste], &view) >= s->evidence_min;
 }
 
-size_t suspicion_last_of(const struct suspicion *s, uint64_t first, const struct tone_block *blocks,
-                         size_t count)
+const struct suspicion_gate *suspicion_gate(void)
 {
-    struct suspicion_scratch scratch;
-    struct suspicion_hit hit;
-    memset(&scratch, 0, sizeof(scratch));
-    s->face->push(&scratch, blocks, SUSPICION_PAST + count, &gate);
-    for (size_t i = count; i > 0 && first + i >= s->deaf_until_block + SUSPICION_WINDOW; i--) {
-        if (suspicion_look_at(s, &scratch, SUSPICION_PAST + i - 1, &hit))
-            return i;
-    }
-    return 0;
-}
-
-size_t suspicion_feed(struct suspicion *s, const struct tone_block *blocks, size_t block_count,
-                      struct suspicion_hit *hits)
-{
-    struct suspicion_scratch scratch;
-    size_t hit_count = 0;
-    suspicion_push_blocks(s, &scratch, blocks, block_count);
-    for (size_t i = 0; i < block_count; i++)
-        hit_count += suspicion_look_at(s, &scratch, i, &hits[hit_count]);
-    return hit_count;
-}
-
-void suspicion_deafen(struct suspicion *s, size_t block_count)
-{
-    s->deaf_until_block = s->block_count + block_count;
-}
-
-void suspicion_skip(struct suspicion *s, size_t count)
-{
-    s->block_count += count;
-    s->has_skipped |= count > 0;
-}
-
-bool suspicion_must_recall(const struct suspicion *s)
-{
-    return s->has_skipped;
-}
-
-void suspicion_recall(struct suspicion *s, const struct tone_block blocks[SUSPICION_PAST])
-{
-    struct suspicion_scratch scratch;
-    push(s, &scratch, blocks, SUSPICION_PAST);
-    s->block_count -= SUSPICION_PAST;
-    s->has_skipped = false;
+    pthread_once(&tables_once, tables_make);
+    return &gate;
 }
 
 void suspicion_demand(struct suspicion_demand *demand)
 {
     pthread_once(&tables_once, tables_make);
     *demand = (struct suspicion_demand){gate.energy_min, gate.share_min, gate.shares_min};
-}
-
-bool suspicion_view(struct suspicion *s, const struct tone_block *block, struct suspicion_view *view,
-                    bool *is_asked)
-{
-    struct suspicion_scratch scratch;
-    push(s, &scratch, block, 1);
-    *is_asked = scratch.is_asked[0];
-    return s->face->look(&scratch, SUSPICION_PAST, &gate, view);
 }
 
 float suspicion_evidence(enum suspicion_haste haste, const struct suspicion_view *view)

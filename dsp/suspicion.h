@@ -8,7 +8,7 @@
  * what was there before) is weighed by a small network, one for each look-ahead. What the network has learned, from
  * what, and how to repeat it: bench/corpus/README.md.
  *
- * No allocation, no I/O; tables are made once, thread-safely. Thread: one at a time per struct. */
+ * No allocation, no I/O; tables are made once, thread-safely. Pure functions of their arguments: any thread. */
 #ifndef TONEGATE_DSP_SUSPICION_H
 #define TONEGATE_DSP_SUSPICION_H
 
@@ -25,23 +25,23 @@ struct suspicion_spectrum {
     _Alignas(64) float wave[2 * TONE_BANK_TONES];
 };
 
-/* What is kept of the blocks that were fed, newest last. */
-struct suspicion_past {
-    struct suspicion_spectrum spectrum[SUSPICION_PAST];
-    float energy[SUSPICION_PAST];
-    float difference[SUSPICION_PAST];
+/* What was heard of the blocks of a stretch: those that are asked about and, before them, the SUSPICION_PAST blocks that it
+ * takes to judge them. */
+#define SUSPICION_RUN (SUSPICION_PAST + SUSPICION_FEED_MAX)
+struct suspicion_stretch {
+    struct suspicion_spectrum spectrum[SUSPICION_RUN];
+    float energy[SUSPICION_RUN];
+    float difference[SUSPICION_RUN];
+    uint8_t is_asked[SUSPICION_FEED_MAX]; /* the gate lets the window through that ends with the block */
 };
 
 struct suspicion_face;
 
+/* Nothing is remembered: who asks brings the past along. */
 struct suspicion {
-    uint64_t block_count;
-    uint64_t deaf_until_block; /* a window that reaches back before this block is not asked: it holds a gap */
     const struct suspicion_face *face;
     float evidence_min;
-    uint8_t haste;    /* enum suspicion_haste */
-    bool has_skipped; /* what is remembered is not what came last */
-    struct suspicion_past past;
+    uint8_t haste; /* enum suspicion_haste */
 };
 
 /* How soon the answer is needed: later, much more is known. */
@@ -51,30 +51,19 @@ enum suspicion_haste {
     SUSPICION_HASTES
 };
 
-struct suspicion_hit {
-    uint8_t block;    /* of those fed, the one at whose end it was raised */
-    uint8_t key_low;  /* row 0..3 */
-    uint8_t key_high; /* column 0..3 */
-    float
-        evidence; /* what the network says: 0 is as likely as not, a step of 1 is a factor of e in the odds */
-};
-
-/* Starts, or starts again: all history is overwritten. cpu_flags as dsp_cpu_flags(). */
+/* cpu_flags as dsp_cpu_flags(). */
 void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste, unsigned cpu_flags);
 
 /* Lower thresholds while a field is being keyed. */
 void suspicion_set_strict(struct suspicion *suspicion, bool is_strict);
 
-/* Feeds the next blocks (at most SUSPICION_FEED_MAX). Returns how many of them end in a suspicion; hits, with room for
- * block_count, says what was heard, in order of time. */
-size_t suspicion_feed(struct suspicion *suspicion, const struct tone_block *blocks, size_t block_count,
-                      struct suspicion_hit *hits);
+/* blocks: SUSPICION_PAST that went before (silence before the first sample), then count (1..SUSPICION_FEED_MAX) that are asked
+ * about. */
+void suspicion_hear(const struct suspicion *suspicion, const struct tone_block *blocks, size_t count,
+                    struct suspicion_stretch *stretch);
 
-/* count blocks went by at whose end the gate lets nothing through. Before the next suspicion_feed() comes
- * suspicion_recall() with the SUSPICION_PAST blocks that went before those it feeds; suspicion_must_recall() tells. */
-void suspicion_skip(struct suspicion *suspicion, size_t count);
-bool suspicion_must_recall(const struct suspicion *suspicion);
-void suspicion_recall(struct suspicion *suspicion, const struct tone_block blocks[SUSPICION_PAST]);
+/* Is the end of block i, of those asked about, a suspicion? If the gate asks. */
+bool suspicion_looks(const struct suspicion *suspicion, const struct suspicion_stretch *stretch, size_t i);
 
 /* What the gate asks of SUSPICION_WINDOW blocks: the energy they have; the power of the strongest row plus that of the
  * strongest column (correlations with waves of amplitude 1) over that energy; and the sum of this and of the same, weighed by
@@ -86,9 +75,6 @@ struct suspicion_demand {
 };
 void suspicion_demand(struct suspicion_demand *demand);
 
-/* The next count blocks to be fed hold samples that never arrived: no window that touches them is asked. */
-void suspicion_deafen(struct suspicion *suspicion, size_t block_count);
-
 /* What a close look sees: see suspicion_look_priv.h for each. */
 #define SUSPICION_FEATURES 48
 struct suspicion_view {
@@ -97,12 +83,12 @@ struct suspicion_view {
     float feature[SUSPICION_FEATURES];
 };
 
-/* For those who teach or judge the network: feeds one block and looks closely at it whatever the gate says of it; is_asked
- * tells that. False where there is nothing like a pair at all. */
-bool suspicion_view(struct suspicion *suspicion, const struct tone_block *block, struct suspicion_view *view,
-                    bool *is_asked);
+/* For those who teach or judge the network: looks closely at the end of block i whatever the gate says of it. False where
+ * there is nothing like a pair at all. */
+bool suspicion_view(const struct suspicion *suspicion, const struct suspicion_stretch *stretch, size_t i,
+                    struct suspicion_view *view);
 
-/* What the network makes of a view. */
+/* What the network makes of a view: 0 is as likely as not, a step of 1 is a factor of e in the odds. */
 float suspicion_evidence(enum suspicion_haste haste, const struct suspicion_view *view);
 
 #endif

@@ -55,10 +55,10 @@ void suspicion_look_tables_make(void)
     }
 }
 
-bool suspicion_look_c(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+bool suspicion_look_c(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                       struct suspicion_view *view)
 {
-    return suspicion_look_face(scratch, k, gate, view);
+    return suspicion_look_face(stretch, k, gate, view);
 }
 
 float suspicion_weigh_c(const struct suspicion_network *network, const struct suspicion_view *view)

@@ -380,15 +380,15 @@ static void shares_of(const struct look *look, float feature[SUSPICION_FEATURES]
     }
 }
 
-SUSPICION_INLINE bool suspicion_look_face(const struct suspicion_scratch *scratch, size_t k,
+SUSPICION_INLINE bool suspicion_look_face(const struct suspicion_stretch *stretch, size_t k,
                                           const struct suspicion_gate *gate, struct suspicion_view *view)
 {
-    struct look look = {.spectrum = &scratch->spectrum[k],
-                        .energy = &scratch->energy[k],
-                        .difference = &scratch->difference[k]};
+    struct look look = {.spectrum = &stretch->spectrum[k],
+                        .energy = &stretch->energy[k],
+                        .difference = &stretch->difference[k]};
     float *feature = view->feature;
     struct suspicion_spectrum window;
-    suspicion_window(scratch, k, gate, &window);
+    suspicion_window(stretch, k, gate, &window);
     float energy = sum_back(look.energy, 0, SUSPICION_WINDOW);
     float difference = sum_back(look.difference, 0, SUSPICION_WINDOW);
     if (energy < gate->energy_min || !choose_pair(&look, &window, energy, difference, feature))

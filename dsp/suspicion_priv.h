@@ -34,16 +34,8 @@ struct suspicion_gate {
     float shares_min; /* least sum of that share and of the same, weighted by slope, of the differences */
 };
 
-/* The blocks of a feed; the first SUSPICION_PAST are of the feeds before. */
-#define SUSPICION_RUN (SUSPICION_PAST + SUSPICION_FEED_MAX)
-struct suspicion_scratch {
-    struct suspicion_spectrum spectrum[SUSPICION_RUN];
-    float energy[SUSPICION_RUN];
-    float difference[SUSPICION_RUN];
-    uint8_t is_asked[SUSPICION_FEED_MAX];
-};
-
-typedef void suspicion_push(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+/* Fills the stretch: SUSPICION_PAST blocks, then count whose windows are asked about. */
+typedef void suspicion_push(struct suspicion_stretch *stretch, const struct tone_block *blocks, size_t count,
                             const struct suspicion_gate *gate);
 
 /* What a network has learned: evidence = bias + sum of out * max(0, hidden bias + sum of weight * (feature - mean) * scale),
@@ -57,9 +49,9 @@ struct suspicion_network {
     float evidence_min;        /* at least this much is a suspicion */
     float evidence_min_strict; /* while a field is being keyed */
 };
-/* The close look at the window that ends with block k of the scratch: false where no pair of a key's twist can be fitted,
+/* The close look at the window that ends with block k of the stretch: false where no pair of a key's twist can be fitted,
  * or the best explains too little. */
-typedef bool suspicion_look(const struct suspicion_scratch *scratch, size_t k,
+typedef bool suspicion_look(const struct suspicion_stretch *stretch, size_t k,
                             const struct suspicion_gate *gate, struct suspicion_view *view);
 /* What the network makes of what was seen. */
 typedef float suspicion_weigh(const struct suspicion_network *network, const struct suspicion_view *view);
@@ -84,23 +76,14 @@ suspicion_weigh suspicion_weigh_avx2;
 suspicion_weigh suspicion_weigh_avx512;
 #endif
 
-/* suspicion_feed() in two steps, for who need not look at every block that is asked: the blocks are pushed, then is_asked
- * says where the gate asks, and block i of them is looked at closely; hit is filled where the look says true. */
-void suspicion_push_blocks(struct suspicion *suspicion, struct suspicion_scratch *scratch,
-                           const struct tone_block *blocks, size_t block_count);
-bool suspicion_look_at(const struct suspicion *suspicion, const struct suspicion_scratch *scratch, size_t i,
-                       struct suspicion_hit *hit);
-
-/* Looks back: the last of count blocks (at most SUSPICION_PAST) that ends in a suspicion, counted from 1; 0: none does. first:
- * how many blocks went before them; blocks: the last SUSPICION_PAST of those, then they. What is remembered stays as it is. */
-size_t suspicion_last_of(const struct suspicion *suspicion, uint64_t first, const struct tone_block *blocks,
-                         size_t count);
+/* What every face is given. */
+const struct suspicion_gate *suspicion_gate(void);
 
 /* Makes the close look's tables; once, before any look. */
 void suspicion_look_tables_make(void);
 
 /* The gate's window, from its four blocks about their own middles to one about the common middle. */
-void suspicion_window(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+void suspicion_window(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                       struct suspicion_spectrum *window);
 
 extern const struct suspicion_network suspicion_networks[SUSPICION_HASTES];
@@ -181,13 +164,11 @@ SUSPICION_INLINE float suspicion_sum4(const float *newest)
     return (newest[-3] + newest[-2]) + (newest[-1] + newest[0]);
 }
 
-/* Keeps block k, counted from the oldest remembered one; says whether the window that ends with it must be asked. */
-SUSPICION_INLINE bool suspicion_step(struct suspicion_scratch *s, size_t k, const struct tone_block *block,
-                                     const struct suspicion_gate *gate)
+SUSPICION_INLINE void suspicion_remember(struct suspicion_stretch *s, size_t k,
+                                         const struct tone_block *block)
 {
     ivec8 cosine, sine;
     struct suspicion_wave wave;
-    vec8 power, slope;
     memcpy(&cosine, block->cosine, sizeof(cosine));
     memcpy(&sine, block->sine, sizeof(sine));
     wave.cosine = __builtin_convertvector(cosine, vec8) * (1.0f / TONE_BANK_SCALE);
@@ -197,7 +178,14 @@ SUSPICION_INLINE bool suspicion_step(struct suspicion_scratch *s, size_t k, cons
     /* 15 steps stand for 16. */
     s->difference[k] = (float)(int32_t)(block->difference >> 1) *
                        (2 * TONE_BANK_ENERGY_UNIT * TONE_BANK_BLOCK / (TONE_BANK_BLOCK - 1));
+}
 
+/* Must the window be asked that ends with block k, counted from the oldest remembered one? */
+SUSPICION_INLINE bool suspicion_gate_asks(const struct suspicion_stretch *s, size_t k,
+                                          const struct suspicion_gate *gate)
+{
+    struct suspicion_wave wave;
+    vec8 power, slope;
     suspicion_join4(&wave, &s->spectrum[k], gate);
     float energy = suspicion_sum4(&s->energy[k]);
     float difference = suspicion_sum4(&s->difference[k]);
@@ -212,11 +200,13 @@ SUSPICION_INLINE bool suspicion_step(struct suspicion_scratch *s, size_t k, cons
     return is_loud & is_pair & (plain >= energy * gate->share_min);
 }
 
-SUSPICION_INLINE void suspicion_push_face(struct suspicion_scratch *scratch, const struct tone_block *blocks,
+SUSPICION_INLINE void suspicion_push_face(struct suspicion_stretch *stretch, const struct tone_block *blocks,
                                           size_t count, const struct suspicion_gate *gate)
 {
+    for (size_t k = 0; k < SUSPICION_PAST + count; k++)
+        suspicion_remember(stretch, k, &blocks[k]);
     for (size_t i = 0; i < count; i++)
-        scratch->is_asked[i] = suspicion_step(scratch, SUSPICION_PAST + i, &blocks[i], gate);
+        stretch->is_asked[i] = suspicion_gate_asks(stretch, SUSPICION_PAST + i, gate);
 }
 
 #endif

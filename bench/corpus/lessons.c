@@ -4,6 +4,7 @@
 #include "dsp/dtmf_detector.h"
 #include "dsp/suspicion.h"
 #include "testvectors/speech.h"
+#include "testvectors/suspicion_run.h"
 #include "testvectors/tone_source.h"
 
 #include <math.h>
@@ -46,7 +47,7 @@ static const uint8_t scene_shares[SCENES] = {7, 44, 12, 4, 5, 4, 6, 5, 4, 9};
 
 struct school {
     struct tone_random random;
-    const struct tone_bank_face *bank;
+    struct suspicion suspicion;
     struct speech speech[FOLDERS];
     size_t speech_count;
     FILE *file;
@@ -169,6 +170,31 @@ static size_t last_chance(size_t onset, size_t lookahead)
     return fed / TONE_BANK_BLOCK * TONE_BANK_BLOCK;
 }
 
+struct press_looks {
+    struct school *school;
+    enum scene scene;
+    size_t known_from;
+    const size_t *looks; /* LOOKS of them: samples */
+};
+
+static bool look_at_press(void *owner, const struct suspicion_stretch *stretch, size_t i, size_t block)
+{
+    const struct press_looks *press = owner;
+    struct school *school = press->school;
+    for (int k = 0; k < LOOKS; k++) {
+        struct suspicion_view view = {0};
+        size_t at = (block + 1) * TONE_BANK_BLOCK;
+        if (press->looks[k] / TONE_BANK_BLOCK != block + 1)
+            continue;
+        bool is_seen = suspicion_view(&school->suspicion, stretch, i, &view) && stretch->is_asked[i];
+        school->unasked += !is_seen;
+        view.feature[0] = is_seen ? view.feature[0] : -1;
+        if (!write_lesson(school, 1, (float)press->scene, (float)(at - press->known_from), &view))
+            return false;
+    }
+    return true;
+}
+
 /* A press, looked at when it is about to leave look-aheads of 10, 13 and 20 ms, and three times later. */
 static bool teach_press(struct school *school)
 {
@@ -201,24 +227,9 @@ static bool teach_press(struct school *school)
                            last_chance(known_from, 160)};
     for (int i = 3; i < LOOKS; i++)
         looks[i] = (size_t)between(school, (double)known_from + 88, (double)onset + (double)length + 1);
-    struct suspicion suspicion;
-    suspicion_init(&suspicion, SUSPICION_IN_9_MS, dsp_cpu_flags());
-    for (size_t at = TONE_BANK_BLOCK; at <= onset + length; at += TONE_BANK_BLOCK) {
-        struct tone_block block;
-        struct suspicion_view view = {0};
-        bool is_asked;
-        school->bank->blocks(pcm + at - TONE_BANK_BLOCK, 1, &block);
-        bool is_seen = suspicion_view(&suspicion, &block, &view, &is_asked);
-        for (int i = 0; i < LOOKS; i++) {
-            if (looks[i] / TONE_BANK_BLOCK != at / TONE_BANK_BLOCK)
-                continue;
-            school->unasked += !is_seen || !is_asked;
-            view.feature[0] = is_seen && is_asked ? view.feature[0] : -1;
-            if (!write_lesson(school, 1, (float)scene, (float)(at - known_from), &view))
-                return false;
-        }
-    }
-    return true;
+    struct press_looks press_looks = {school, scene, known_from, looks};
+    return suspicion_run(&school->suspicion, pcm, (onset + length) / TONE_BANK_BLOCK, look_at_press,
+                         &press_looks);
 }
 
 /* The speech of one folder, spoken faster or slower, so by another voice, and sometimes in noise. */
@@ -245,22 +256,27 @@ static int16_t *another_voice(struct school *school, const struct speech *speech
     return pcm;
 }
 
+struct no_key {
+    struct school *school;
+    int scene;
+};
+
+static bool look_at_no_key(void *owner, const struct suspicion_stretch *stretch, size_t i, size_t block)
+{
+    const struct no_key *no_key = owner;
+    struct suspicion_view view = {0};
+    if (!stretch->is_asked[i] || block <= SUSPICION_PAST ||
+        !suspicion_view(&no_key->school->suspicion, stretch, i, &view))
+        return true;
+    return write_lesson(no_key->school, 0, (float)no_key->scene, (float)block, &view);
+}
+
 /* What is no key, from a sample on. */
 static bool teach_no_key(struct school *school, const int16_t *pcm, size_t from, size_t count, int scene)
 {
-    struct suspicion suspicion;
-    bool is_written = true;
-    suspicion_init(&suspicion, SUSPICION_IN_9_MS, dsp_cpu_flags());
-    size_t block = 0;
-    for (size_t at = from; is_written && at + TONE_BANK_BLOCK <= count; at += TONE_BANK_BLOCK, block++) {
-        struct tone_block heard;
-        struct suspicion_view view = {0};
-        bool is_asked;
-        school->bank->blocks(pcm + at, 1, &heard);
-        if (suspicion_view(&suspicion, &heard, &view, &is_asked) && is_asked && block > SUSPICION_PAST)
-            is_written = write_lesson(school, 0, (float)scene, (float)block, &view);
-    }
-    return is_written;
+    struct no_key no_key = {school, scene};
+    return suspicion_run(&school->suspicion, pcm + from, (count - from) / TONE_BANK_BLOCK, look_at_no_key,
+                         &no_key);
 }
 
 static bool teach_speech(struct school *school, size_t which, int repeat)
@@ -336,7 +352,8 @@ static int load_speech(struct school *school, const struct bench_options *option
 
 int bench_lessons(const struct bench_options *options)
 {
-    struct school school = {.bank = tone_bank_choose(dsp_cpu_flags())};
+    struct school school = {0};
+    suspicion_init(&school.suspicion, SUSPICION_IN_9_MS, dsp_cpu_flags());
     if (options->path_count < 2) {
         fprintf(stderr,
                 "tonegate-bench lessons: name a file to write and at least one folder of WAV files\n");

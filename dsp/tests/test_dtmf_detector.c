@@ -6,6 +6,7 @@
 #include "dsp/tests/cmocka_all.h"
 #include "testvectors/masked_run.h"
 #include "testvectors/speech.h"
+#include "testvectors/suspicion_run.h"
 #include "testvectors/tone_source.h"
 
 #include <math.h>
@@ -390,45 +391,58 @@ static void mark(bool is_masked[HELD_LONG], uint64_t at)
         is_masked[i] = true;
 }
 
+/* What a look at every block would mask. */
+struct asked_always {
+    struct suspicion suspicion;
+    bool is_masked[HELD_LONG];
+};
+
+static bool is_lost(size_t at)
+{
+    return at / 160 % 7 == 6;
+}
+
+static bool look_always(void *owner, const struct suspicion_stretch *stretch, size_t i, size_t block)
+{
+    struct asked_always *always = owner;
+    bool is_whole = block >= SUSPICION_WINDOW - 1;
+    for (size_t k = 0; is_whole && k < SUSPICION_WINDOW; k++)
+        is_whole = !is_lost((block - k) * TONE_BANK_BLOCK);
+    if (is_whole && suspicion_looks(&always->suspicion, stretch, i))
+        mark(always->is_masked, (block + 1) * TONE_BANK_BLOCK);
+    return true;
+}
+
 /* Many looks are spared; what is masked is what a look at every block would mask, and the rest of held keys. */
 static void what_is_not_looked_at_is_masked_all_the_same(void **state)
 {
     (void)state;
     static int16_t pcm[HELD_LONG];
-    static bool asked_always[HELD_LONG], asked[HELD_LONG];
+    static bool asked[HELD_LONG];
+    static struct asked_always always;
     size_t more = 0, masked = 0;
-    struct suspicion suspicion;
-    const struct tone_bank_face *bank = tone_bank_choose(0);
     struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
     assert_non_null(detector);
     make_held_scene(pcm);
     dtmf_detector_init(detector, 160);
-    suspicion_init(&suspicion, SUSPICION_IN_18_MS, 0);
     for (size_t at = 0; at < HELD_LONG; at += 160) {
         struct dtmf_heard heard;
-        struct tone_block blocks[10];
-        struct suspicion_hit hits[10];
-        bool is_lost = at / 160 % 7 == 6;
-        if (is_lost)
+        if (is_lost(at))
             memset(pcm + at, 0, 160 * sizeof(*pcm));
-        assert_int_equal(is_lost ? dtmf_detector_gap(detector, 160, &heard)
-                                 : dtmf_detector_feed(detector, pcm + at, 160, &heard),
+        assert_int_equal(is_lost(at) ? dtmf_detector_gap(detector, 160, &heard)
+                                     : dtmf_detector_feed(detector, pcm + at, 160, &heard),
                          OK);
         for (size_t i = 0; i < heard.suspicion_count; i++)
             mark(asked, heard.suspicions[i]);
         /* What is told late must be told while it is masked. */
         for (size_t i = 0; i < heard.suspicion_count; i++)
             assert_true(heard.suspicions[i] + DTMF_SUSPICION_STANDS >= at);
-        if (is_lost)
-            suspicion_deafen(&suspicion, 10);
-        bank->blocks(pcm + at, 10, blocks);
-        size_t hit_count = suspicion_feed(&suspicion, blocks, 10, hits);
-        for (size_t i = 0; i < hit_count; i++)
-            mark(asked_always, at + (hits[i].block + 1u) * 16);
     }
+    suspicion_init(&always.suspicion, SUSPICION_IN_18_MS, 0);
+    assert_true(suspicion_run(&always.suspicion, pcm, HELD_LONG / TONE_BANK_BLOCK, look_always, &always));
     for (size_t i = 0; i < HELD_LONG - DTMF_SUSPICION_STANDS; i++) {
-        assert_true(asked[i] || !asked_always[i]);
-        more += asked[i] && !asked_always[i];
+        assert_true(asked[i] || !always.is_masked[i]);
+        more += asked[i] && !always.is_masked[i];
         masked += asked[i];
     }
     assert_true(masked > HELD_LONG / 2 && masked < HELD_LONG * 19 / 20);
@@ -441,11 +455,11 @@ static struct {
     size_t looks;
 } counted;
 
-static bool count_look(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+static bool count_look(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                        struct suspicion_view *view)
 {
     counted.looks++;
-    return counted.face->look(scratch, k, gate, view);
+    return counted.face->look(stretch, k, gate, view);
 }
 
 /* A key of 250 ms has 125 blocks, of which each passes the gate. */

@@ -75,17 +75,17 @@ static uint32_t judge_wrongly(const int16_t *pcm, size_t from, size_t count, con
     return screen_faces(&(size_t){0})->powers(pcm, from, count, gate, trace) & ~2u; /* deaf at one block */
 }
 
-static void push_wrongly(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+static void push_wrongly(struct suspicion_stretch *stretch, const struct tone_block *blocks, size_t count,
                          const struct suspicion_gate *gate)
 {
-    suspicion_faces(&(size_t){0})->push(scratch, blocks, count, gate);
-    scratch->spectrum[SUSPICION_PAST + count - 1].wave[15] += 1;
+    suspicion_faces(&(size_t){0})->push(stretch, blocks, count, gate);
+    stretch->spectrum[SUSPICION_PAST + count - 1].wave[15] += 1;
 }
 
-static bool look_wrongly(const struct suspicion_scratch *scratch, size_t k, const struct suspicion_gate *gate,
+static bool look_wrongly(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                          struct suspicion_view *view)
 {
-    bool is_pair = suspicion_look_c(scratch, k, gate, view);
+    bool is_pair = suspicion_look_c(stretch, k, gate, view);
     view->feature[46] *= 1.0001f;
     return is_pair;
 }

@@ -6,6 +6,7 @@
 #include "dsp/dtmf_detector.h"
 #include "dsp/tests/cmocka_all.h"
 #include "testvectors/speech.h"
+#include "testvectors/suspicion_run.h"
 #include "testvectors/tone_source.h"
 
 #include <math.h>
@@ -37,49 +38,84 @@ static int make_scene(void **state)
     return 0;
 }
 
-static bool is_same_hit(const struct suspicion_hit *a, const struct suspicion_hit *b)
+/* Another face hears the same blocks. */
+struct other_face {
+    struct suspicion c, other;
+    const struct tone_block *blocks; /* of the scene, the past before it */
+    size_t suspicions;
+};
+
+static bool hears_the_same(void *owner, const struct suspicion_stretch *stretch, size_t i, size_t block)
 {
-    return a->block == b->block && a->key_low == b->key_low && a->key_high == b->key_high &&
-           a->evidence == b->evidence;
+    struct other_face *faces = owner;
+    struct suspicion_stretch heard;
+    if (i == 0) {
+        size_t count = SAMPLES / TONE_BANK_BLOCK - block;
+        count = count < SUSPICION_FEED_MAX ? count : SUSPICION_FEED_MAX;
+        suspicion_hear(&faces->other, faces->blocks + block, count, &heard);
+        for (size_t k = 0; k < SUSPICION_PAST + count; k++) {
+            assert_memory_equal(&heard.spectrum[k], &stretch->spectrum[k], sizeof(heard.spectrum[k]));
+            assert_memory_equal(&heard.energy[k], &stretch->energy[k], sizeof(heard.energy[k]));
+            assert_memory_equal(&heard.difference[k], &stretch->difference[k], sizeof(heard.difference[k]));
+        }
+        assert_memory_equal(heard.is_asked, stretch->is_asked, count);
+    }
+    bool is_suspicion = suspicion_looks(&faces->c, stretch, i);
+    assert_int_equal(suspicion_looks(&faces->other, stretch, i), is_suspicion);
+    faces->suspicions += is_suspicion;
+    if (stretch->is_asked[i]) {
+        struct suspicion_view view = {0}, other = {0};
+        assert_int_equal(suspicion_view(&faces->c, stretch, i, &view),
+                         suspicion_view(&faces->other, stretch, i, &other));
+        assert_memory_equal(&view, &other, sizeof(view));
+    }
+    return true;
 }
 
 static void every_face_suspects_the_same(void **state)
 {
     (void)state;
     static const unsigned levels[] = {DSP_CPU_AVX2, DSP_CPU_AVX2 | DSP_CPU_AVX512 | DSP_CPU_VNNI};
-    const struct tone_bank_face *bank = tone_bank_choose(0);
-    struct tone_random random;
-    tone_random_seed(&random, 20);
+    static struct tone_block blocks[SUSPICION_PAST + SAMPLES / TONE_BANK_BLOCK];
+    tone_bank_choose(0)->blocks(scene, SAMPLES / TONE_BANK_BLOCK, blocks + SUSPICION_PAST);
     for (int haste = 0; haste < 2 * SUSPICION_HASTES; haste++) {
         for (size_t k = 0; k < 2; k++) {
-            struct suspicion c;
-            struct suspicion other;
-            size_t hits = 0;
+            struct other_face faces = {.blocks = blocks};
             if (levels[k] & ~dsp_cpu_flags())
                 continue;
-            suspicion_init(&c, (enum suspicion_haste)(haste / 2), 0);
-            suspicion_init(&other, (enum suspicion_haste)(haste / 2), levels[k]);
-            suspicion_set_strict(&c, haste % 2);
-            suspicion_set_strict(&other, haste % 2);
-            for (size_t at = 0; at < SAMPLES;) {
-                struct tone_block blocks[SUSPICION_FEED_MAX];
-                struct suspicion_hit a[SUSPICION_FEED_MAX];
-                struct suspicion_hit b[SUSPICION_FEED_MAX];
-                size_t count = 1 + tone_random_below(&random, SUSPICION_FEED_MAX);
-                if (at + count * TONE_BANK_BLOCK > SAMPLES)
-                    break;
-                bank->blocks(scene + at, count, blocks);
-                size_t hit_count = suspicion_feed(&c, blocks, count, a);
-                assert_int_equal(suspicion_feed(&other, blocks, count, b), hit_count);
-                for (size_t i = 0; i < hit_count; i++)
-                    assert_true(is_same_hit(&a[i], &b[i]));
-                hits += hit_count;
-                /* What is remembered, bit by bit. */
-                assert_memory_equal(&c.past, &other.past, sizeof(c.past));
-                at += count * TONE_BANK_BLOCK;
-            }
-            assert_true(hits > 500);
+            suspicion_init(&faces.c, (enum suspicion_haste)(haste / 2), 0);
+            suspicion_init(&faces.other, (enum suspicion_haste)(haste / 2), levels[k]);
+            suspicion_set_strict(&faces.c, haste % 2);
+            suspicion_set_strict(&faces.other, haste % 2);
+            assert_true(suspicion_run(&faces.c, scene, SAMPLES / TONE_BANK_BLOCK, hears_the_same, &faces));
+            assert_true(faces.suspicions > 500);
         }
+    }
+}
+
+/* How a scene is cut into stretches changes nothing. */
+static void stretches_may_be_cut_anywhere(void **state)
+{
+    (void)state;
+    static struct tone_block blocks[SUSPICION_PAST + SAMPLES / TONE_BANK_BLOCK];
+    static bool whole[SAMPLES / TONE_BANK_BLOCK];
+    struct suspicion suspicion;
+    struct suspicion_stretch stretch;
+    struct tone_random random;
+    tone_random_seed(&random, 20);
+    suspicion_init(&suspicion, SUSPICION_IN_9_MS, dsp_cpu_flags());
+    tone_bank_choose(0)->blocks(scene, SAMPLES / TONE_BANK_BLOCK, blocks + SUSPICION_PAST);
+    for (size_t at = 0; at + SUSPICION_FEED_MAX <= SAMPLES / TONE_BANK_BLOCK; at += SUSPICION_FEED_MAX) {
+        suspicion_hear(&suspicion, blocks + at, SUSPICION_FEED_MAX, &stretch);
+        for (size_t i = 0; i < SUSPICION_FEED_MAX; i++)
+            whole[at + i] = suspicion_looks(&suspicion, &stretch, i);
+    }
+    for (size_t at = 0; at + 2 * SUSPICION_FEED_MAX <= SAMPLES / TONE_BANK_BLOCK;) {
+        size_t count = 1 + tone_random_below(&random, SUSPICION_FEED_MAX);
+        suspicion_hear(&suspicion, blocks + at, count, &stretch);
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(suspicion_looks(&suspicion, &stretch, i), whole[at + i]);
+        at += count;
     }
 }
 
@@ -129,20 +165,18 @@ static void shares_are_those_of_least_squares(void **state)
         float sum[256] = {0};
         int16_t pcm[256];
         struct suspicion suspicion;
-        struct suspicion_view view;
+        struct suspicion_view view = {0};
+        struct suspicion_stretch stretch;
         struct tone_block blocks[16];
-        bool is_asked = false;
         struct tone_press press = tone_source_random_press(&random, -8, 3, 0);
         tone_source_press(sum, 0, 256, &press);
         tone_source_noise(&random, sum, 256, -25);
         tone_source_finish(sum, pcm, 256, TONE_LINE_CLEAN);
         bank->blocks(pcm, 16, blocks);
         suspicion_init(&suspicion, SUSPICION_IN_9_MS, dsp_cpu_flags());
-        for (int k = 0; k < 16; k++) {
-            bool is_pair = suspicion_view(&suspicion, &blocks[k], &view, &is_asked);
-            assert_true(is_pair || k < 3);
-        }
-        assert_true(is_asked);
+        suspicion_hear(&suspicion, blocks, 1, &stretch);
+        assert_true(suspicion_view(&suspicion, &stretch, 0, &view));
+        assert_true(stretch.is_asked[0]);
         assert_int_equal(view.key_low * 4 + view.key_high, dtmf_key_place(press.key));
         double low_hz = tone_bank_hz[view.key_low];
         double high_hz = tone_bank_hz[4 + view.key_high];
@@ -158,31 +192,45 @@ static void shares_are_those_of_least_squares(void **state)
     }
 }
 
+/* How many blocks of a recording are suspicions, and the first of them. */
+struct found {
+    const struct suspicion *suspicion;
+    size_t count;
+    size_t first;
+};
+
+static bool count_suspicion(void *owner, const struct suspicion_stretch *stretch, size_t i, size_t block)
+{
+    struct found *found = owner;
+    if (suspicion_looks(found->suspicion, stretch, i) && found->count++ == 0)
+        found->first = block;
+    return true;
+}
+
+static struct found suspicions_in(enum suspicion_haste haste, const int16_t *pcm, size_t samples)
+{
+    struct suspicion suspicion;
+    struct found found = {.suspicion = &suspicion};
+    suspicion_init(&suspicion, haste, dsp_cpu_flags());
+    (void)suspicion_run(&suspicion, pcm, samples / TONE_BANK_BLOCK, count_suspicion, &found);
+    found.suspicion = NULL;
+    return found;
+}
+
 /* Of count keys, those in which nothing was suspected up to some samples after the onset. */
 static size_t keys_not_suspected(enum suspicion_haste haste, size_t samples, size_t count)
 {
-    const struct tone_bank_face *bank = tone_bank_choose(dsp_cpu_flags());
     struct tone_random random;
     size_t missed = 0;
     tone_random_seed(&random, 23);
     for (size_t i = 0; i < count; i++) {
         float sum[960] = {0};
         int16_t pcm[960];
-        struct suspicion suspicion;
-        struct tone_block blocks[SUSPICION_FEED_MAX];
-        struct suspicion_hit hits[SUSPICION_FEED_MAX];
         struct tone_press press = tone_source_random_press(&random, -20, (float)(i % 17) - 8, 0.015f);
         tone_source_press(sum, 480 + i % 16, 464, &press);
         tone_source_noise(&random, sum, 960, tone_press_dbm0(&press) - 15);
         tone_source_finish(sum, pcm, 960, TONE_LINE_ULAW);
-        suspicion_init(&suspicion, haste, dsp_cpu_flags());
-        size_t block_count = (480 + i % 16 + samples) / TONE_BANK_BLOCK;
-        size_t hit_count = 0;
-        for (size_t k = 0; k < block_count; k++) {
-            bank->blocks(pcm + k * TONE_BANK_BLOCK, 1, blocks);
-            hit_count += suspicion_feed(&suspicion, blocks, 1, hits);
-        }
-        missed += hit_count == 0;
+        missed += suspicions_in(haste, pcm, 480 + i % 16 + samples).count == 0;
     }
     return missed;
 }
@@ -196,31 +244,18 @@ static void a_key_is_suspected_before_it_could_leave(void **state)
     assert_true(keys_not_suspected(SUSPICION_IN_9_MS, 24, 400) > 390);
 }
 
-static void silence_and_gaps_are_never_suspected(void **state)
+static void silence_is_never_suspected_and_a_key_from_its_first_window_on(void **state)
 {
     (void)state;
-    struct suspicion suspicion;
-    struct suspicion_hit hits[20];
-    struct tone_block silence = {0};
-    struct tone_block blocks[20];
-    const struct tone_bank_face *bank = tone_bank_choose(0);
-    suspicion_init(&suspicion, SUSPICION_IN_9_MS, dsp_cpu_flags());
-    for (int i = 0; i < 100; i++)
-        assert_int_equal(suspicion_feed(&suspicion, &silence, 1, hits), 0);
     float sum[320] = {0};
-    int16_t pcm[320];
+    int16_t pcm[320] = {0};
     struct tone_press press = {.key = 1, .level_low_dbm0 = -8, .level_high_dbm0 = -8};
+    assert_int_equal(suspicions_in(SUSPICION_IN_9_MS, pcm, 320).count, 0);
     tone_source_press(sum, 0, 320, &press);
     tone_source_finish(sum, pcm, 320, TONE_LINE_CLEAN);
-    bank->blocks(pcm, 20, blocks);
-    /* Every second block lost: no window is ever whole. */
-    for (int i = 0; i < 20; i++) {
-        assert_int_equal(suspicion_feed(&suspicion, &blocks[i], 1, hits), 0);
-        suspicion_deafen(&suspicion, 1);
-        assert_int_equal(suspicion_feed(&suspicion, &blocks[i], 1, hits), 0);
-    }
-    assert_true(suspicion_feed(&suspicion, blocks, 20, hits) > 10);
-    assert_true(hits[0].block >= SUSPICION_WINDOW - 1);
+    struct found found = suspicions_in(SUSPICION_IN_9_MS, pcm, 320);
+    assert_true(found.count > 10);
+    assert_true(found.first <= SUSPICION_WINDOW);
 }
 
 int main(void)
@@ -229,7 +264,8 @@ int main(void)
         cmocka_unit_test(every_face_suspects_the_same),
         cmocka_unit_test(shares_are_those_of_least_squares),
         cmocka_unit_test(a_key_is_suspected_before_it_could_leave),
-        cmocka_unit_test(silence_and_gaps_are_never_suspected),
+        cmocka_unit_test(stretches_may_be_cut_anywhere),
+        cmocka_unit_test(silence_is_never_suspected_and_a_key_from_its_first_window_on),
     };
     return cmocka_run_group_tests(tests, make_scene, NULL);
 }

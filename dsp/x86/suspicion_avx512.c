@@ -1,15 +1,15 @@
 #include "dsp/suspicion_look_priv.h"
 
-void suspicion_push_avx512(struct suspicion_scratch *scratch, const struct tone_block *blocks, size_t count,
+void suspicion_push_avx512(struct suspicion_stretch *stretch, const struct tone_block *blocks, size_t count,
                            const struct suspicion_gate *gate)
 {
-    suspicion_push_face(scratch, blocks, count, gate);
+    suspicion_push_face(stretch, blocks, count, gate);
 }
 
-bool suspicion_look_avx512(const struct suspicion_scratch *scratch, size_t k,
+bool suspicion_look_avx512(const struct suspicion_stretch *stretch, size_t k,
                            const struct suspicion_gate *gate, struct suspicion_view *view)
 {
-    return suspicion_look_face(scratch, k, gate, view);
+    return suspicion_look_face(stretch, k, gate, view);
 }
 
 float suspicion_weigh_avx512(const struct suspicion_network *network, const struct suspicion_view *view)
