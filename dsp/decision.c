@@ -1,5 +1,7 @@
 #include "dsp/decision.h"
 
+#include "dsp/decision_echo.h"
+#include "dsp/decision_follow.h"
 #include "dsp/decision_model.h"
 #include "dsp/decision_wave_priv.h"
 #include "dsp/dtmf_detector.h"
@@ -24,22 +26,12 @@
 #define HOLE_MAX           0.5f /* more than this is no hole */
 #define HOLE_WEIGHT        0.2f
 #define SHARE_AND_HOLE_MIN 0.86f
-#define TRACK_PRESENT      0.45f /* of the reported amplitude */
-#define PRESENT_SHARE      0.6f /* of the energy there: less is something else that has those frequencies in it */
-#define FOLLOW_EVERY       48 /* samples between two looks at a key that goes on; less than it takes to be lost */
-#define LOST               (64 + DECISION_TRACK / 2) /* samples after which a held key is not there any more */
-#define BREAK_MAX          120                       /* samples: a longer break ends the key */
-#define ECHO_MAX           2000   /* samples after a key's end in which its echo may begin */
-#define ECHO_SHARE         0.125f /* of the key's amplitudes, at most: 18 dB */
-#define ECHO_PAUSE         96     /* samples: what begins sooner goes on */
-#define ECHOES_SHARE       0.2f   /* of all echoes together: 14 dB */
-#define ECHO_TWIST         1.25f  /* ratio of the two shares: 2 dB */
-#define ECHO_WEAKER        0.5f
-#define ECHO_DETUNE        0.01f
+#define BRIDGE_MAX         160  /* samples: over a longer gap nothing is said */
+#define BRIDGE_SHARE       0.6f /* of what was heard before a gap, and of its own energy, at least */
 #define CANDIDATE_HOLD     DTMF_SUSPICION_STANDS /* samples without suspicion that end a candidate */
 #define CANDIDATE_MIN      16                    /* samples of suspicion before the first look */
 
-_Static_assert(FOLLOW_EVERY + TONE_BANK_BLOCK + DECISION_TRACK / 2 <= LOST, "a key that goes on is not lost");
+_Static_assert(SEGMENT % 4 == 0, "four samples never lie across the ring's end");
 
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
@@ -164,8 +156,7 @@ static void key_up(struct decision *decision, uint64_t fed, struct dtmf_edge *ed
     add_edge(edges, edge_count, &edge);
     decision->is_down = false;
     decision->not_before = decision->present_until;
-    if (decision->loudest.until > fed)
-        decision->loudest.until = decision->present_until;
+    decision_note_release(&decision->loudest, decision->present_until, fed);
 }
 
 static void key_down(struct decision *decision, const struct decision_model *model, uint64_t onset,
@@ -192,138 +183,38 @@ static void key_down(struct decision *decision, const struct decision_model *mod
     add_edge(edges, edge_count, &edge);
 }
 
-/* The samples of decision_tick(). */
-struct past {
-    const int16_t *history;
-    size_t history_length;
-    uint64_t fed;
-};
-
-/* Four samples of the ring from `at` on, a multiple of four. */
-static inline vec4 past4(const struct past *past, uint64_t at)
-{
-    typedef int16_t short4 __attribute__((vector_size(4 * sizeof(int16_t))));
-    short4 samples;
-    memcpy(&samples, &past->history[at & (past->history_length - 1)], sizeof(samples));
-    return __builtin_convertvector(samples, vec4);
-}
-
-_Static_assert(DECISION_TICK % 4 == 0 && DECISION_LOOK % 4 == 0 && DECISION_TRACK % 8 == 0 &&
-                   SEGMENT % 4 == 0,
-               "four samples never lie across the ring's end");
-
 /* The newest samples come to look[]. */
-static void look_make(struct decision *decision, const struct past *past)
+static void look_make(struct decision *decision, const struct decision_past *past)
 {
     for (size_t i = 0; i < DECISION_LOOK; i += 4) {
-        vec4 x = past4(past, past->fed - DECISION_LOOK + i);
+        vec4 x = decision_past4(past, past->fed - DECISION_LOOK + i);
         memcpy(&decision->look[i], &x, sizeof(x));
     }
 }
 
-/* Sums of four vectors side by side. */
-static vec4 sums4(const vec4 v[4])
-{
-    vec4 a =
-        __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5) + __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-    vec4 b =
-        __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5) + __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
-}
-
-/* Is the held key in the DECISION_TRACK samples up to past->fed? The window straddles the end by half when the answer turns. */
-static bool is_present(const struct decision *decision, const struct past *past)
-{
-    uint64_t middle = past->fed - DECISION_TRACK / 2;
-    const float *fit = decision->track_fit;
-    vec4 wave[4] = {{0}, {0}, {0}, {0}}; /* cosines of both tones, sines of both */
-    vec4 energies = {0};
-    for (int i = 0; i < DECISION_TRACK / 2; i += 4) {
-        vec4 track[4];
-        vec4 later = past4(past, middle + (uint64_t)i);
-        vec4 earlier = past4(past, middle - 4 - (uint64_t)i);
-        earlier = __builtin_shufflevector(earlier, earlier, 3, 2, 1, 0);
-        energies += later * later + earlier * earlier;
-        memcpy(&track[0], &decision->track_cosine[0][i], sizeof(vec4));
-        memcpy(&track[1], &decision->track_cosine[1][i], sizeof(vec4));
-        memcpy(&track[2], &decision->track_sine[0][i], sizeof(vec4));
-        memcpy(&track[3], &decision->track_sine[1][i], sizeof(vec4));
-        wave[0] += (later + earlier) * track[0];
-        wave[1] += (later + earlier) * track[1];
-        wave[2] += (later - earlier) * track[2];
-        wave[3] += (later - earlier) * track[3];
-    }
-    vec4 waves = sums4(wave);
-    vec4 others = __builtin_shufflevector(waves, waves, 1, 0, 3, 2);
-    vec4 amplitudes =
-        waves * (vec4){fit[0], fit[2], fit[3], fit[5]} + others * (vec4){fit[1], fit[1], fit[4], fit[4]};
-    amplitudes *= amplitudes;
-    float low = amplitudes[0] + amplitudes[2];
-    float high = amplitudes[1] + amplitudes[3];
-    float least_low = TRACK_PRESENT * decision->amplitude[0];
-    float least_high = TRACK_PRESENT * decision->amplitude[1];
-    return low >= least_low * least_low && high >= least_high * least_high &&
-           (float)(DECISION_TRACK / 2) * (low + high) >= PRESENT_SHARE * sum4(energies);
-}
-
-/* Whether the key was there at a time; if so, present_until follows. */
-static bool is_followed(struct decision *decision, struct past past, uint64_t at)
-{
-    past.fed = at;
-    if (!is_present(decision, &past))
-        return false;
-    decision->present_until = at - DECISION_TRACK / 2;
-    return true;
-}
-
-/* Of a key that was there at the last look, only every FOLLOW_EVERY samples are looked at: while it goes on, nothing depends
- * on what lies between. Once it is gone, that is looked at after all. */
-static void follow_key(struct decision *decision, const struct past *past, uint64_t gap_until,
-                       struct dtmf_edge *edges, size_t *edge_count)
-{
-    uint64_t fed = past->fed;
-    if (fed < gap_until + DECISION_TRACK) {
-        decision->present_until = decision->followed_at = fed;
-        decision->is_heard = false;
-        return;
-    }
-    if (decision->is_heard && fed < decision->followed_at + FOLLOW_EVERY)
-        return;
-    uint64_t from = decision->followed_at;
-    decision->followed_at = fed;
-    decision->is_heard = is_followed(decision, *past, fed);
-    if (decision->is_heard)
-        return;
-    for (uint64_t at = fed - DECISION_TICK; at > from && at >= gap_until + DECISION_TRACK;
-         at -= DECISION_TICK) {
-        if (is_followed(decision, *past, at))
-            break;
-    }
-    if (fed - decision->present_until > BREAK_MAX + DECISION_TRACK / 2)
-        key_up(decision, fed, edges, edge_count);
-}
-
 /* Energy of a segment of the ring. */
-static float segment_energy(const struct past *past, size_t back)
+static float segment_energy(const struct decision_past *past, size_t back)
 {
     vec4 sum = {0};
     for (size_t i = 0; i < SEGMENT; i += 4) {
-        vec4 x = past4(past, past->fed - back + i);
+        vec4 x = decision_past4(past, past->fed - back + i);
         sum += x * x;
     }
     return sum4(sum);
 }
 
-/* Cheap and necessary for is_even(): a key of ON_MIN samples is in every segment. There a segment has at least (1.35 / 2)^2
+/* Cheap and necessary for is_even(): a key of ON_MIN samples is in every segment, as far as none of it is lost. There a segment has at least (1.35 / 2)^2
  * of the model's energy, the model 0.28 of all, and a pair at its worst beat 0.71 of its mean in a segment: 0.09
  * together. */
-static bool is_everywhere(const struct past *past)
+static bool is_everywhere(const struct decision_past *past)
 {
     float whole = 0;
     float least = INFINITY;
     /* The newest and the oldest first: where one of them says no, a tone has just begun or ended. */
     for (int i = 0; i < ON_MIN / SEGMENT; i++) {
         int back = i == 0 ? 1 : ON_MIN / SEGMENT + 1 - i;
+        if (past->fed < past->gap_until + (uint64_t)back * SEGMENT)
+            continue;
         float energy = segment_energy(past, (size_t)back * SEGMENT);
         whole += energy;
         least = energy < least ? energy : least;
@@ -333,94 +224,84 @@ static bool is_everywhere(const struct past *past)
     return true;
 }
 
-/* The same key, at the same frequencies and twist, 18 dB weaker and at once: nobody presses so, the line gives the key back.
- * What goes on from the key without a pause may be several echoes on top of each other, which add up or cancel; and
- * where another begins under such a one, its turn of phase bends the frequencies. It is no press, and while it sounds
- * another key is heard as ever. */
-static bool is_echo(const struct decision_press *press, const struct decision_model *model, uint64_t onset)
+/* Where the tone began, where it ended, and for how long it was heard. */
+struct extent {
+    int onset, end; /* indices in look */
+    int heard;      /* samples */
+};
+
+static int index_of(const struct decision_past *past, uint64_t at)
 {
-    float share[2];
-    bool is_tuned = true;
-    if (press->amplitude[0] <= 0 || dtmf_key_at(model->row, model->column) != press->key ||
-        onset > press->until + ECHO_MAX)
-        return false;
-    for (int k = 0; k < 2; k++) {
-        share[k] = decision_tone_amplitude(&model->tone[k]) / press->amplitude[k];
-        is_tuned &= fabsf(model->tone[k].omega - press->omega[k]) <= ECHO_DETUNE * press->omega[k];
+    return at + DECISION_LOOK > past->fed ? DECISION_LOOK - (int)(past->fed - at) : 0;
+}
+
+/* A gap that is short speaks neither for the tone nor against it: what was there before it counts, if there it was a tone
+ * too and no chance. */
+static void extent_make(const float *look, struct decision_gain *gain, const struct decision_past *past,
+                        uint64_t not_before, struct extent *extent)
+{
+    int gap_from = index_of(past, past->gap_from);
+    int gap_until = index_of(past, past->gap_until);
+    bool is_bridged = gap_from > 0 && gap_until - gap_from <= BRIDGE_MAX;
+    int earliest = index_of(past, not_before);
+    for (int i = gap_from; is_bridged && i < gap_until; i++)
+        gain->gained[i] = gain->own[i] = 0;
+    if (!is_bridged && earliest < gap_until)
+        earliest = gap_until;
+    decision_gain_edges(gain, earliest, &extent->onset, &extent->end);
+    if (is_bridged && extent->onset < gap_until) {
+        float gained = 0, own = 0, energy = 0;
+        for (int i = extent->onset; i < gap_from; i++) {
+            gained += gain->gained[i];
+            own += gain->own[i];
+            energy += look[i] * look[i];
+        }
+        if (gained < BRIDGE_SHARE * own || gained < BRIDGE_SHARE * energy)
+            extent->onset = gap_until;
     }
-    float more = fmaxf(share[0], share[1]);
-    if (onset <= press->echo_until + ECHO_PAUSE)
-        return more <= ECHOES_SHARE;
-    if (onset <= press->until + ECHO_PAUSE)
-        return is_tuned && more <= ECHOES_SHARE;
-    return is_tuned && more <= ECHO_SHARE && more < ECHO_TWIST * fminf(share[0], share[1]);
+    extent->heard = DECISION_LOOK - extent->onset;
+    if (is_bridged && extent->onset < gap_from)
+        extent->heard -= gap_until - gap_from;
 }
 
-/* An echo that begins after a pause is one alone: what follows it must be weighed anew. */
-static void note_echo(struct decision_press *press, uint64_t onset, uint64_t fed)
-{
-    if (onset <= press->until + ECHO_PAUSE || onset <= press->echo_until + ECHO_PAUSE)
-        press->echo_until = fed;
-}
-
-/* The held key is a press to hold echoes against, unless it repeats one more weakly: then it may be an echo itself, which
- * is_echo() could not tell. */
-static void note_press(struct decision *decision, uint64_t onset)
-{
-    struct decision_press *press = &decision->loudest;
-    bool is_repeated = decision->key == press->key && onset <= press->until + ECHO_MAX;
-    if (is_repeated && decision->amplitude[0] < ECHO_WEAKER * press->amplitude[0] &&
-        decision->amplitude[1] < ECHO_WEAKER * press->amplitude[1])
-        return;
-    *press = (struct decision_press){.until = UINT64_MAX - ECHO_MAX, .key = decision->key};
-    memcpy(press->omega, decision->omega, sizeof(press->omega));
-    memcpy(press->amplitude, decision->amplitude, sizeof(press->amplitude));
-}
-
-static void look_for_key(struct decision *decision, const struct past *past, uint64_t gap_until,
-                         struct dtmf_edge *edges, size_t *edge_count)
+static void look_for_key(struct decision *decision, const struct decision_past *past, struct dtmf_edge *edges,
+                         size_t *edge_count)
 {
     struct decision_model model;
     struct decision_gain gain;
+    struct extent extent;
     uint64_t fed = past->fed;
-    if (fed < gap_until + ON_MIN || fed < decision->look_at || !is_everywhere(past))
+    if (fed < ON_MIN || fed < past->gap_until + DECISION_FIT || fed < decision->look_at ||
+        !is_everywhere(past))
         return;
     look_make(decision, past);
     if (!decision_model_fit(decision->look, &model) || !is_key_like(&model))
         return;
     decision_gain_make(decision->look, &model, &gain);
-    uint64_t limit = decision->not_before > gap_until ? decision->not_before : gap_until;
-    uint64_t look_from = fed - DECISION_LOOK;
-    int earliest = fed < DECISION_LOOK ? DECISION_LOOK - (int)fed
-                   : limit > look_from ? (int)(limit - look_from)
-                                       : 0;
-    int onset;
-    int end;
-    decision_gain_edges(&gain, earliest, &onset, &end);
-    int lasted = DECISION_LOOK - onset;
+    extent_make(decision->look, &gain, past, decision->not_before, &extent);
     /* A tone that fills what the model is fitted to has begun where it seems to, or nearly. */
-    if (lasted < ON_MIN && lasted >= DECISION_FIT)
-        decision->look_at = fed + (uint64_t)ON_MIN - (uint64_t)(lasted + onset_slack(decision->look, &gain));
-    if (lasted < ON_MIN || end < DECISION_LOOK - END_SLACK || !is_even(decision->look, &gain))
+    if (extent.heard < ON_MIN && extent.heard >= DECISION_FIT)
+        decision->look_at =
+            fed + (uint64_t)ON_MIN - (uint64_t)(extent.heard + onset_slack(decision->look, &gain));
+    if (extent.heard < ON_MIN || extent.end < DECISION_LOOK - END_SLACK || !is_even(decision->look, &gain))
         return;
-    uint64_t onset_sample = fed - (uint64_t)(DECISION_LOOK - onset);
+    uint64_t onset = fed - (uint64_t)(DECISION_LOOK - extent.onset);
     if (decision->is_down)
         key_up(decision, fed, edges, edge_count);
-    if (is_echo(&decision->loudest, &model, onset_sample)) {
-        note_echo(&decision->loudest, onset_sample, fed);
+    if (decision_is_echo(&decision->loudest, &model, onset)) {
+        decision_note_echo(&decision->loudest, onset, fed);
         return;
     }
-    key_down(decision, &model, onset_sample, fed, edges, edge_count);
-    note_press(decision, onset_sample);
+    key_down(decision, &model, onset, fed, edges, edge_count);
+    decision_note_press(decision, onset);
 }
 
-void decision_tick(struct decision *decision, const int16_t *history, size_t history_length, uint64_t fed,
-                   uint64_t gap_until, struct dtmf_edge *edges, size_t *edge_count)
+void decision_tick(struct decision *decision, const struct decision_past *past, struct dtmf_edge *edges,
+                   size_t *edge_count)
 {
-    struct past past = {history, history_length, fed};
-    if (decision->is_down)
-        follow_key(decision, &past, gap_until, edges, edge_count);
-    bool is_lost = decision->is_down && fed - decision->present_until > LOST;
-    if ((!decision->is_down || is_lost) && is_candidate(decision, fed))
-        look_for_key(decision, &past, gap_until, edges, edge_count);
+    if (decision->is_down && decision_follow(decision, past))
+        key_up(decision, past->fed, edges, edge_count);
+    bool is_lost = decision->is_down && past->fed - decision->present_until > DECISION_LOST;
+    if ((!decision->is_down || is_lost) && is_candidate(decision, past->fed))
+        look_for_key(decision, past, edges, edge_count);
 }

@@ -66,9 +66,17 @@ static inline bool decision_hears(const struct decision *decision)
     return decision->is_down && decision->is_heard;
 }
 
-/* history: ring of history_length samples (a power of two), newest at fed - 1. gap_until: samples before it are not to be
- * trusted. Appends to edges (capacity DTMF_EDGE_MAX). */
-void decision_tick(struct decision *decision, const int16_t *history, size_t history_length, uint64_t fed,
-                   uint64_t gap_until, struct dtmf_edge *edges, size_t *edge_count);
+/* The samples of a tick: a ring of history_length (a power of two), newest at fed - 1. Those of the last gap are not to be
+ * trusted; without one both its ends are 0. */
+struct decision_past {
+    const int16_t *history;
+    size_t history_length;
+    uint64_t fed;
+    uint64_t gap_from, gap_until;
+};
+
+/* Appends to edges (capacity DTMF_EDGE_MAX). */
+void decision_tick(struct decision *decision, const struct decision_past *past, struct dtmf_edge *edges,
+                   size_t *edge_count);
 
 #endif

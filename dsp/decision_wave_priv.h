@@ -2,6 +2,10 @@
 #ifndef TONEGATE_DSP_DECISION_WAVE_PRIV_H
 #define TONEGATE_DSP_DECISION_WAVE_PRIV_H
 
+#include "dsp/decision.h"
+
+#include <string.h>
+
 typedef float vec4 __attribute__((vector_size(4 * sizeof(float))));
 
 static inline float sum4(vec4 v)
@@ -39,5 +43,17 @@ static inline void wave4_turn(struct wave4 *wave)
     wave->s = wave->s * wave->rc + wave->c * wave->rs;
     wave->c = next;
 }
+
+/* Four samples of the ring from `at` on, a multiple of four. */
+static inline vec4 decision_past4(const struct decision_past *past, uint64_t at)
+{
+    typedef int16_t short4 __attribute__((vector_size(4 * sizeof(int16_t))));
+    short4 samples;
+    memcpy(&samples, &past->history[at & (past->history_length - 1)], sizeof(samples));
+    return __builtin_convertvector(samples, vec4);
+}
+
+_Static_assert(DECISION_TICK % 4 == 0 && DECISION_LOOK % 4 == 0 && DECISION_TRACK % 8 == 0,
+               "four samples never lie across the ring's end");
 
 #endif

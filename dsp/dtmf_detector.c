@@ -242,6 +242,8 @@ static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_hea
 {
     struct listening listening;
     struct decision *decision = &detector->decision;
+    struct decision_past past = {detector->history, DTMF_HISTORY, detector->fed, detector->gap_from,
+                                 detector->gap_until};
     uint64_t end = detector->fed + count;
     listening.first = detector->fed / TONE_BANK_BLOCK;
     listening.count = (size_t)(end / TONE_BANK_BLOCK - listening.first);
@@ -253,9 +255,9 @@ static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_hea
     while ((at = next_time(detector, &listening, at)) <= end) {
         if (at % TONE_BANK_BLOCK == 0)
             ask(detector, &listening, (size_t)(at / TONE_BANK_BLOCK - listening.first - 1), heard);
+        past.fed = at;
         if (decision_is_awake(decision, at))
-            decision_tick(decision, detector->history, DTMF_HISTORY, at, detector->gap_until, heard->edges,
-                          &heard->edge_count);
+            decision_tick(decision, &past, heard->edges, &heard->edge_count);
     }
     detector->fed = end;
 }
@@ -315,6 +317,8 @@ enum err dtmf_detector_gap(struct dtmf_detector *detector, size_t count, struct 
     look_back(detector, detector->fed / TONE_BANK_BLOCK, heard);
     detector->known_until = detector->fed / TONE_BANK_BLOCK;
     remember(detector, NULL, count);
+    if (detector->gap_until != detector->fed)
+        detector->gap_from = detector->fed;
     detector->gap_until = detector->fed + count;
     listen(detector, count, heard);
     return OK;

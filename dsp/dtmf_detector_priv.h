@@ -15,7 +15,8 @@
  * do not fit the caches, and each line of 64 bytes that a frame touches is fetched anew. */
 struct dtmf_detector {
     uint64_t fed;
-    uint64_t gap_until;   /* no sample before this one since the last gap began */
+    uint64_t gap_from; /* the last gap: none of its samples came */
+    uint64_t gap_until;
     uint64_t known_until; /* block up to which suspicion has answered; see is_pending() */
     const struct tone_bank_face *bank;
     const struct screen_face *screen;

@@ -549,6 +549,50 @@ static void a_lost_packet_does_not_split_a_key(void **state)
     assert_int_equal(off, 1);
 }
 
+/* Three packets of 20 ms, of which the middle one is lost, with a key in the first and one in the third; -1: none. Presses
+ * reported. */
+static size_t presses_around_a_lost_packet(int first_key, int third_key)
+{
+    float sum[1600] = {0};
+    int16_t pcm[1600];
+    size_t on = 0;
+    struct tone_press press = {.level_low_dbm0 = -10, .level_high_dbm0 = -8};
+    for (int i = 0; i < 2; i++) {
+        int key = i ? third_key : first_key;
+        press.key = (uint8_t)key;
+        if (key >= 0)
+            tone_source_press(sum, i ? 960 : 640, i || key != third_key ? 160 : 480, &press);
+        if (key == third_key)
+            break;
+    }
+    tone_source_finish(sum, pcm, 1600, TONE_LINE_ULAW);
+    struct dtmf_detector *detector = aligned_alloc(DTMF_DETECTOR_ALIGN, dtmf_detector_size());
+    assert_non_null(detector);
+    dtmf_detector_init(detector, 160);
+    for (size_t at = 0; at < 1600; at += 160) {
+        struct dtmf_heard heard;
+        assert_int_equal(at == 800 ? dtmf_detector_gap(detector, 160, &heard)
+                                   : dtmf_detector_feed(detector, pcm + at, 160, &heard),
+                         OK);
+        for (size_t i = 0; i < heard.edge_count; i++)
+            on += heard.edges[i].kind == DTMF_EDGE_ON;
+    }
+    free(detector);
+    return on;
+}
+
+/* 20 ms are no key, twice 20 ms of one tone are, whatever was between; of two tones they are none. */
+static void a_key_is_heard_across_a_lost_packet(void **state)
+{
+    (void)state;
+    for (int key = 0; key < DTMF_KEYS; key++) {
+        assert_int_equal(presses_around_a_lost_packet(key, key), 1);
+        assert_int_equal(presses_around_a_lost_packet(key, -1), 0);
+        assert_int_equal(presses_around_a_lost_packet(-1, key), 0);
+        assert_int_equal(presses_around_a_lost_packet((key + 1) % DTMF_KEYS, key), 0);
+    }
+}
+
 static void speech_is_not_a_key(void **state)
 {
     (void)state;
@@ -704,6 +748,7 @@ int main(void)
         cmocka_unit_test(a_held_key_is_not_looked_for),
         cmocka_unit_test(the_end_of_a_key_is_when_it_ended),
         cmocka_unit_test(a_lost_packet_does_not_split_a_key),
+        cmocka_unit_test(a_key_is_heard_across_a_lost_packet),
         cmocka_unit_test(speech_is_not_a_key),
         cmocka_unit_test(counts_outside_1_to_480_are_refused),
         cmocka_unit_test(letters_and_places_go_both_ways),
