@@ -104,33 +104,65 @@ bool comfort_noise_learn(struct comfort_noise *noise, const int16_t *pcm)
     return true;
 }
 
-/* What the past says of the next sample, four coefficients at a time. */
-static float foresee(const struct comfort_noise *noise)
+/* What all samples but the last say of the next ORDER ones, four at a time, the very next one's part first. The last is left
+ * out, for its way to the next is the longest here: one product and one sum, the rest waits for nobody. */
+struct foresight {
+    lag_vec next[COMFORT_NOISE_ORDER / 4];
+    lag_vec
+        later[COMFORT_NOISE_ORDER / 4]; /* what a sample says of those from the next but one on, over it */
+};
+
+static void foresee(const struct comfort_noise *noise, struct foresight *foresight)
 {
-    typedef float four __attribute__((vector_size(16)));
-    four sums = {0};
-    for (int k = 0; k < COMFORT_NOISE_ORDER; k += 4) {
-        four past;
-        four predictor;
-        memcpy(&past, noise->past + noise->past_at + k, sizeof(past));
-        memcpy(&predictor, noise->predictor + k, sizeof(predictor));
-        sums += past * predictor;
+    float next[COMFORT_NOISE_ORDER] = {0};
+    float later[COMFORT_NOISE_ORDER] = {0};
+    for (int ahead = 0; ahead < COMFORT_NOISE_ORDER - 1; ahead++) {
+        later[ahead] = noise->predictor[ahead + 1];
+        for (int k = ahead + 1; k < COMFORT_NOISE_ORDER; k++)
+            next[ahead] += noise->predictor[k] * noise->past[k - ahead];
     }
-    return sums[0] + sums[1] + (sums[2] + sums[3]);
+    memcpy(foresight->next, next, sizeof(next));
+    memcpy(foresight->later, later, sizeof(later));
+}
+
+/* The next sample has become the last one, which was `last` until now. */
+static inline void go_on(struct foresight *foresight, float last)
+{
+    const lag_vec none = {0};
+    for (int k = 0; k < COMFORT_NOISE_ORDER / 4; k++) {
+        lag_vec after = k + 1 < COMFORT_NOISE_ORDER / 4 ? foresight->next[k + 1] : none;
+        foresight->next[k] =
+            __builtin_shufflevector(foresight->next[k], after, 1, 2, 3, 4) + foresight->later[k] * last;
+    }
+}
+
+/* The newest ORDER of past and out. */
+static void remember(struct comfort_noise *noise, const float *out, size_t count)
+{
+    size_t fresh = count < COMFORT_NOISE_ORDER ? count : COMFORT_NOISE_ORDER;
+    memmove(noise->past + fresh, noise->past, (COMFORT_NOISE_ORDER - fresh) * sizeof(noise->past[0]));
+    for (size_t k = 0; k < fresh; k++)
+        noise->past[k] = out[count - 1 - k];
 }
 
 void comfort_noise_make(struct comfort_noise *noise, float *out, size_t count)
 {
+    struct foresight foresight;
     if (!noise->is_predicted)
         predict(noise);
+    foresee(noise, &foresight);
+    const float excitation = noise->excitation * (1.0f / 2147483648.0f);
+    const float of_last = noise->predictor[0];
+    float last = noise->past[0];
+    uint32_t random = noise->random;
     for (size_t i = 0; i < count; i++) {
-        noise->random = noise->random * 1664525u + 1013904223u;
-        float uniform = (float)(int32_t)noise->random * (1.0f / 2147483648.0f);
-        float value = uniform * noise->excitation + foresee(noise);
-        value = value > -LEVEL_TOP ? value : -LEVEL_TOP;
-        value = value < LEVEL_TOP ? value : LEVEL_TOP;
-        noise->past_at = (noise->past_at ? noise->past_at : COMFORT_NOISE_ORDER) - 1;
-        noise->past[noise->past_at] = noise->past[noise->past_at + COMFORT_NOISE_ORDER] = value;
-        out[i] = value;
+        random = random * 1664525u + 1013904223u;
+        float value = (float)(int32_t)random * excitation + foresight.next[0][0];
+        value += of_last * last;
+        go_on(&foresight, last);
+        last = value > LEVEL_TOP ? LEVEL_TOP : value < -LEVEL_TOP ? -LEVEL_TOP : value;
+        out[i] = last;
     }
+    noise->random = random;
+    remember(noise, out, count);
 }

@@ -20,11 +20,8 @@ struct comfort_noise {
     float floor;                                /* energy per sample of the quietest recent frames */
     float correlation[COMFORT_NOISE_ORDER + 1]; /* smoothed, per sample */
     float predictor[COMFORT_NOISE_ORDER];
-    float excitation; /* amplitude of the generator */
-    float
-        past[2 *
-             COMFORT_NOISE_ORDER]; /* of the synthesis, twice: ORDER of them from past_at on, newest first */
-    uint8_t past_at;
+    float excitation;                /* amplitude of the generator */
+    float past[COMFORT_NOISE_ORDER]; /* of the synthesis, newest first */
 };
 
 /* Until something is learned: white noise at -66 dBm0. */
@@ -34,7 +31,7 @@ void comfort_noise_init(struct comfort_noise *noise, uint32_t seed);
  * frames well above the floor are speech and only let the floor creep up. */
 bool comfort_noise_learn(struct comfort_noise *noise, const int16_t *pcm);
 
-/* Writes count samples; values are within int16. */
+/* Writes count samples; values are within int16. However many are asked for at once, they are the same but for rounding. */
 void comfort_noise_make(struct comfort_noise *noise, float *out, size_t count);
 
 #endif

@@ -205,61 +205,92 @@ static float beep_at(const struct mask *mask, int64_t at)
     return ramp * dtmf_amplitude_of_dbm0(BEEP_DBM0) * sinf(phase);
 }
 
-/* Gain of the caller's sample at this time. It is 0 from the first sample of a span to the last: the fade lies outside,
- * and is cut short, to a step at worst, when the span was known too late for it. */
-static float voice_gain(struct mask *mask, int64_t at)
+/* Gain of the caller's samples from this time on. It is 0 from the first sample of a span to the last: the fade lies outside,
+ * and is cut short, to a step at worst, when the span was known too late for it. Returns for how many samples it holds. */
+static size_t voice_gain(struct mask *mask, int64_t at, size_t count, float *gain)
 {
     while (mask->span_count && at >= mask->spans[0].to)
         span_drop_first(mask);
-    if (at < 0 || (mask->span_count && at >= mask->spans[0].from)) {
-        mask->voice = 0;
-        return 0;
+    int64_t masked_until = 0;
+    if (mask->span_count && at >= mask->spans[0].from)
+        masked_until = mask->spans[0].to;
+    if (at < masked_until) {
+        mask->voice = *gain = 0;
+        return masked_until - at < (int64_t)count ? (size_t)(masked_until - at) : count;
     }
-    float gain = mask->voice + 1.0f / FADE;
+    float more = mask->voice + 1.0f / FADE;
     if (mask->span_count) {
         float room = (float)(mask->spans[0].from - at) / FADE;
-        gain = gain < room ? gain : room;
+        more = more < room ? more : room;
     }
-    mask->voice = gain < 1 ? gain : 1;
-    return mask->voice;
+    mask->voice = *gain = more < 1 ? more : 1;
+    return 1;
 }
 
-static int16_t clip(float value)
+/* Rounded to the nearest: added to this, a float of 16 bits' range has its integer in its lowest bits. */
+#define ROUNDER 12582912.0f /* 1.5 * 2^23 */
+
+static inline int16_t clip(float value)
 {
-    if (value > 32767)
-        return 32767;
-    if (value < -32768)
-        return -32768;
-    return (int16_t)lrintf(value);
+    int32_t bits;
+    value = value > 32767 ? 32767 : value < -32768 ? -32768 : value;
+    value += ROUNDER;
+    memcpy(&bits, &value, sizeof(bits));
+    return (int16_t)bits;
 }
 
-/* Place i of what leaves is replaced whole. */
-static void run_note(struct mask *mask, size_t i)
+/* Places [from, to) of what leaves are replaced whole. */
+static void run_note(struct mask *mask, size_t from, size_t to)
 {
     struct mask_run *last = mask->run_count ? &mask->runs[mask->run_count - 1] : NULL;
-    if (last && last->to == i)
-        last->to++;
+    if (last && last->to == from)
+        last->to = (uint16_t)to;
     else if (mask->run_count < MASK_RUNS_MAX)
-        mask->runs[mask->run_count++] = (struct mask_run){(uint16_t)i, (uint16_t)(i + 1)};
+        mask->runs[mask->run_count++] = (struct mask_run){(uint16_t)from, (uint16_t)to};
+}
+
+static void gains_make(struct mask *mask, int64_t at, float *gain, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        size_t from = i;
+        size_t run = voice_gain(mask, at + (int64_t)i, count - i, &gain[i]);
+        for (i++; i < from + run; i++)
+            gain[i] = gain[from];
+        if (gain[from] < 1 && at + (int64_t)from >= 0)
+            mask->counts.masked_samples += run;
+        if (gain[from] <= 0)
+            run_note(mask, from, i);
+    }
+}
+
+/* Noise, a beep on it, and in a fade some of the caller's sample. */
+static int16_t replaced(const struct mask *mask, int64_t at, float gain, float noise)
+{
+    float value = gain > 0 ? noise * sqrtf(1 - gain * gain) : noise;
+    if (mask->options.mode == MASK_BEEP)
+        value += beep_at(mask, at);
+    if (gain > 0)
+        value += gain * mask->detector.history[(uint64_t)at & (DTMF_HISTORY - 1)];
+    return clip(value);
 }
 
 static void leave_replaced(struct mask *mask, int64_t at, int16_t *out, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        int64_t n = at + (int64_t)i;
-        int16_t sample = mask->detector.history[(uint64_t)n & (DTMF_HISTORY - 1)];
-        float gain = voice_gain(mask, n);
-        mask->counts.masked_samples += gain < 1 && n >= 0;
-        if (gain <= 0)
-            run_note(mask, i);
-        if (gain >= 1 || mask->options.is_off) {
-            out[i] = n < 0 ? 0 : sample;
-            continue;
+    float gain[DTMF_FRAME_MAX], noise[DTMF_FRAME_MAX];
+    gains_make(mask, at, gain, count);
+    for (size_t i = 0; i < count;) {
+        size_t to = i;
+        while (to < count && gain[to] < 1 && !mask->options.is_off)
+            to++;
+        comfort_noise_make(&mask->noise, noise, to - i);
+        for (size_t k = i; k < to; k++) {
+            bool is_noise = gain[k] <= 0 && mask->options.mode != MASK_BEEP;
+            out[k] = is_noise ? clip(noise[k - i]) : replaced(mask, at + (int64_t)k, gain[k], noise[k - i]);
         }
-        float noise;
-        comfort_noise_make(&mask->noise, &noise, 1);
-        float value = noise * sqrtf(1 - gain * gain) + beep_at(mask, n);
-        out[i] = clip(gain > 0 ? value + gain * sample : value);
+        for (i = to; i < count && (gain[i] >= 1 || mask->options.is_off); i++) {
+            int64_t n = at + (int64_t)i;
+            out[i] = n < 0 ? 0 : mask->detector.history[(uint64_t)n & (DTMF_HISTORY - 1)];
+        }
     }
 }
 
