@@ -208,7 +208,14 @@ static bool is_same_view(const struct suspicion_face *face, const struct suspici
             if (view.feature[k] != expected_view.feature[k])
                 return false;
         }
+        for (int k = 0; k < SUSPICION_GLANCE_INPUTS; k++) {
+            if (view.glance[k] != expected_view.glance[k])
+                return false;
+        }
         if (face->weigh(&suspicion_networks[0], &view) != reference->weigh(&suspicion_networks[0], &view))
+            return false;
+        if (face->weigh_glance(&suspicion_glance_networks[0], &view) !=
+            reference->weigh_glance(&suspicion_glance_networks[0], &view))
             return false;
     }
     return true;

@@ -1,4 +1,5 @@
 #include "bench/corpus/bench.h"
+#include "bench/corpus/lessons_tally.h"
 
 #include "dsp/cpu.h"
 #include "dsp/dtmf_detector.h"
@@ -13,7 +14,7 @@
 
 #define STAGE     1600 /* samples of one press and its surroundings */
 #define ONSET     640
-#define FOLDERS   8
+#define FOLDERS   16
 #define REPEATS   5   /* times that the speech is spoken: as it is, then by other voices, in noise */
 #define SOUNDS    800 /* of half a second: what else comes over a line */
 #define LINE_TONE 6
@@ -25,6 +26,7 @@ struct lesson {
     float scene;    /* enum scene; of speech: which folder and voice */
     float distance; /* samples from the onset to the end of the look; of speech: the block */
     float feature[SUSPICION_FEATURES];
+    float glance[SUSPICION_GLANCE];
 };
 
 /* What is there under and before the key. */
@@ -52,6 +54,7 @@ struct school {
     FILE *file;
     size_t rows;
     size_t unasked; /* looks at keys that the gate would not let through */
+    struct lessons_tallies tallies;
 };
 
 static float between(struct school *school, double from, double to)
@@ -64,6 +67,7 @@ static bool write_lesson(struct school *school, float is_key, float scene, float
 {
     struct lesson lesson = {.is_key = is_key, .scene = scene, .distance = distance};
     memcpy(lesson.feature, view->feature, sizeof(lesson.feature));
+    memcpy(lesson.glance, view->glance, sizeof(lesson.glance));
     school->rows++;
     return fwrite(&lesson, sizeof(lesson), 1, school->file) == 1;
 }
@@ -213,6 +217,8 @@ static bool teach_press(struct school *school)
             if (looks[i] / TONE_BANK_BLOCK != at / TONE_BANK_BLOCK)
                 continue;
             school->unasked += !is_seen || !is_asked;
+            if (is_seen && is_asked)
+                lessons_tally_key(&school->tallies, &view, at - known_from);
             view.feature[0] = is_seen && is_asked ? view.feature[0] : -1;
             if (!write_lesson(school, 1, (float)scene, (float)(at - known_from), &view))
                 return false;
@@ -257,8 +263,10 @@ static bool teach_no_key(struct school *school, const int16_t *pcm, size_t from,
         struct suspicion_view view = {0};
         bool is_asked;
         school->bank->blocks(pcm + at, 1, &heard);
-        if (suspicion_view(&suspicion, &heard, &view, &is_asked) && is_asked && block > SUSPICION_PAST)
-            is_written = write_lesson(school, 0, (float)scene, (float)block, &view);
+        if (!suspicion_view(&suspicion, &heard, &view, &is_asked) || !is_asked || block <= SUSPICION_PAST)
+            continue;
+        lessons_tally_no_key(&school->tallies, &view);
+        is_written = write_lesson(school, 0, (float)scene, (float)block, &view);
     }
     return is_written;
 }
@@ -369,8 +377,10 @@ int bench_lessons(const struct bench_options *options)
         active += speech_active_seconds(&school.speech[i]);
         speech_free(&school.speech[i]);
     }
-    if (code == 0)
+    if (code == 0) {
         printf("%zu looks at keys (%zu not asked for), %zu at %.0f s of active speech, %d times\n", key_rows,
                school.unasked, school.rows - key_rows, active, REPEATS);
+        lessons_tally_print(&school.tallies);
+    }
     return code;
 }

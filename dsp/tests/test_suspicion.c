@@ -196,6 +196,74 @@ static void a_key_is_suspected_before_it_could_leave(void **state)
     assert_true(keys_not_suspected(SUSPICION_IN_9_MS, 24, 400) > 390);
 }
 
+/* Blocks of a scene one by one. Of a key, from when a look must succeed: how many the close look would suspect at these
+ * thresholds, and how many of those the glance refuses; else how many the gate lets through, and the same. */
+static void count_refused(enum suspicion_haste haste, bool is_strict, const int16_t *pcm, size_t count,
+                          size_t key_from, size_t *seen, size_t *refused)
+{
+    const struct tone_bank_face *bank = tone_bank_choose(dsp_cpu_flags());
+    struct suspicion suspicion;
+    suspicion_init(&suspicion, haste, dsp_cpu_flags());
+    for (size_t at = 0; at + TONE_BANK_BLOCK <= count; at += TONE_BANK_BLOCK) {
+        struct tone_block block;
+        struct suspicion_view view = {0};
+        struct suspicion_verdict verdict;
+        bool is_asked;
+        bank->blocks(pcm + at, 1, &block);
+        if (!suspicion_view(&suspicion, &block, &view, &is_asked) || !is_asked)
+            continue;
+        suspicion_judge(haste, is_strict, &view, &verdict);
+        if (key_from && (at + TONE_BANK_BLOCK < key_from || !verdict.is_suspicion))
+            continue;
+        (*seen)++;
+        *refused += !verdict.is_worth_a_look;
+    }
+}
+
+/* Of any level, twist and tuning, over noise, every second also over speech. */
+static void make_press(struct tone_random *random, const struct speech *speech, size_t onset, size_t at,
+                       int16_t pcm[960])
+{
+    float sum[960] = {0};
+    struct tone_press press =
+        tone_source_random_press(random, (float)tone_random_uniform(random, -28, -2),
+                                 (float)tone_random_uniform(random, -9.3, 9.3), 0.0195f);
+    float power = tone_press_dbm0(&press);
+    tone_source_press(sum, onset, 400, &press);
+    for (size_t i = 0; i < 960 && at % 2; i++)
+        sum[i] += dtmf_amplitude_of_dbm0(power - 12) / 8000 * speech->samples[at + i];
+    tone_source_noise(random, sum, 960, power - (float)tone_random_uniform(random, 10, 35));
+    tone_source_finish(sum, pcm, 960, TONE_LINE_ULAW);
+}
+
+static void the_glance_refuses_speech_and_no_key(void **state)
+{
+    (void)state;
+    struct speech speech;
+    struct tone_random random;
+    assert_int_equal(speech_synthesize(&speech, 5, 60), OK);
+    for (int i = 0; i < 2 * SUSPICION_HASTES; i++) {
+        enum suspicion_haste haste = (enum suspicion_haste)(i / 2);
+        size_t suspected = 0, asked = 0, refused = 0, spared = 0;
+        tone_random_seed(&random, 24);
+        for (size_t k = 0; k < 2000; k++) {
+            int16_t pcm[960];
+            size_t at = tone_random_below(&random, (unsigned)(speech.count - 960));
+            size_t onset = 480 + k % 16;
+            make_press(&random, &speech, onset, at, pcm);
+            size_t key_from = onset + (haste == SUSPICION_IN_9_MS ? 65 : 89);
+            count_refused(haste, i % 2, pcm, onset + 400, key_from, &suspected, &refused);
+        }
+        count_refused(haste, i % 2, speech.samples, speech.count, 0, &asked, &spared);
+        print_message("%zu looks at keys, %zu refused; %zu of %zu at speech\n", suspected, refused, spared,
+                      asked);
+        assert_true(suspected > 30000);
+        assert_int_equal(refused, 0);
+        assert_true(asked > 300 && spared > asked / 8);
+    }
+    speech_free(&speech);
+}
+
 static void silence_and_gaps_are_never_suspected(void **state)
 {
     (void)state;
@@ -229,6 +297,7 @@ int main(void)
         cmocka_unit_test(every_face_suspects_the_same),
         cmocka_unit_test(shares_are_those_of_least_squares),
         cmocka_unit_test(a_key_is_suspected_before_it_could_leave),
+        cmocka_unit_test(the_glance_refuses_speech_and_no_key),
         cmocka_unit_test(silence_and_gaps_are_never_suspected),
     };
     return cmocka_run_group_tests(tests, make_scene, NULL);
