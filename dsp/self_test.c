@@ -185,7 +185,7 @@ static bool suspicion_is_known(const struct suspicion_face *face, const struct t
         struct suspicion_view view = {0};
         key_make(pcm, place / 4, place % 4);
         if (!(suspicions_of(face, bank, pcm, &stretch) >> (FED - 1)) ||
-            !face->look(&stretch, BLOCKS - 1, suspicion_gate(), &view) || view.key_low != place / 4 ||
+            !face->glance(&stretch, BLOCKS - 1, suspicion_gate(), &view) || view.key_low != place / 4 ||
             view.key_high != place % 4)
             return false;
     }
@@ -212,14 +212,18 @@ static bool is_same_view(const struct suspicion_face *face, const struct suspici
 {
     for (size_t i = 0; i < FED; i++) {
         struct suspicion_view view = {0}, expected = {0};
-        if (face->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &view) !=
-            reference->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &expected))
+        bool is_pair = reference->glance(stretch, SUSPICION_PAST + i, suspicion_gate(), &expected);
+        if (face->glance(stretch, SUSPICION_PAST + i, suspicion_gate(), &view) != is_pair)
             return false;
-        for (int k = 0; k < SUSPICION_FEATURES; k++) {
-            if (view.feature[k] != expected.feature[k])
-                return false;
-        }
-        if (face->weigh(&suspicion_networks[0], &view) != reference->weigh(&suspicion_networks[0], &view))
+        if (!is_pair)
+            continue;
+        reference->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &expected);
+        face->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &view);
+        if (memcmp(view.feature, expected.feature, sizeof(view.feature)) != 0 ||
+            memcmp(view.glance, expected.glance, sizeof(view.glance)) != 0 ||
+            face->weigh(&suspicion_networks[0], &view) != reference->weigh(&suspicion_networks[0], &view) ||
+            face->weigh_glance(&suspicion_glance_networks[0], &view) !=
+                reference->weigh_glance(&suspicion_glance_networks[0], &view))
             return false;
     }
     return true;

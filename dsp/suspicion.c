@@ -42,6 +42,7 @@ static void tables_make(void)
     gate.share_min = SHARE_MIN * half;
     gate.shares_min = SHARES_MIN * half;
     suspicion_look_tables_make();
+    suspicion_glance_tables_make(&gate);
 }
 
 static void push_c(struct suspicion_stretch *stretch, const struct tone_block *blocks, size_t count,
@@ -51,10 +52,12 @@ static void push_c(struct suspicion_stretch *stretch, const struct tone_block *b
 }
 
 static const struct suspicion_face faces[] = {
-    {"c", 0, push_c, suspicion_look_c, suspicion_weigh_c},
+    {"c", 0, push_c, suspicion_glance_c, suspicion_weigh_glance_c, suspicion_look_c, suspicion_weigh_c},
 #ifdef DSP_HAS_X86
-    {"avx2", DSP_CPU_AVX2, suspicion_push_avx2, suspicion_look_avx2, suspicion_weigh_avx2},
-    {"avx512", DSP_CPU_AVX512, suspicion_push_avx512, suspicion_look_avx512, suspicion_weigh_avx512},
+    {"avx2", DSP_CPU_AVX2, suspicion_push_avx2, suspicion_glance_avx2, suspicion_weigh_glance_avx2,
+     suspicion_look_avx2, suspicion_weigh_avx2},
+    {"avx512", DSP_CPU_AVX512, suspicion_push_avx512, suspicion_glance_avx512, suspicion_weigh_glance_avx512,
+     suspicion_look_avx512, suspicion_weigh_avx512},
 #endif
 };
 #define FACE_COUNT (sizeof(faces) / sizeof(faces[0]))
@@ -81,7 +84,9 @@ void suspicion_init(struct suspicion *suspicion, enum suspicion_haste haste, uns
 void suspicion_set_strict(struct suspicion *suspicion, bool is_strict)
 {
     const struct suspicion_network *network = &suspicion_networks[suspicion->haste];
+    const struct suspicion_glance_network *glance = &suspicion_glance_networks[suspicion->haste];
     suspicion->evidence_min = is_strict ? network->evidence_min_strict : network->evidence_min;
+    suspicion->glance_min = is_strict ? glance->evidence_min_strict : glance->evidence_min;
 }
 
 void suspicion_window(const struct suspicion_stretch *stretch, size_t k,
@@ -101,14 +106,26 @@ void suspicion_hear(const struct suspicion *s, const struct tone_block *blocks, 
 bool suspicion_view(const struct suspicion *s, const struct suspicion_stretch *stretch, size_t i,
                     struct suspicion_view *view)
 {
-    return s->face->look(stretch, SUSPICION_PAST + i, &gate, view);
+    if (!s->face->glance(stretch, SUSPICION_PAST + i, &gate, view))
+        return false;
+    s->face->look(stretch, SUSPICION_PAST + i, &gate, view);
+    return true;
+}
+
+static bool is_worth_a_look(const struct suspicion *s, const struct suspicion_stretch *stretch, size_t i,
+                            struct suspicion_view *view)
+{
+    return s->face->glance(stretch, SUSPICION_PAST + i, &gate, view) &&
+           s->face->weigh_glance(&suspicion_glance_networks[s->haste], view) >= s->glance_min;
 }
 
 bool suspicion_looks(const struct suspicion *s, const struct suspicion_stretch *stretch, size_t i)
 {
     struct suspicion_view view = {0};
-    return stretch->is_asked[i] && suspicion_view(s, stretch, i, &view) &&
-           s->face->weigh(&suspicion_networks[s->haste], &view) >= s->evidence_min;
+    if (!stretch->is_asked[i] || !is_worth_a_look(s, stretch, i, &view))
+        return false;
+    s->face->look(stretch, SUSPICION_PAST + i, &gate, &view);
+    return s->face->weigh(&suspicion_networks[s->haste], &view) >= s->evidence_min;
 }
 
 const struct suspicion_gate *suspicion_gate(void)
@@ -126,4 +143,18 @@ void suspicion_demand(struct suspicion_demand *demand)
 float suspicion_evidence(enum suspicion_haste haste, const struct suspicion_view *view)
 {
     return suspicion_weigh_c(&suspicion_networks[haste], view);
+}
+
+float suspicion_glance_evidence(enum suspicion_haste haste, const struct suspicion_view *view)
+{
+    return suspicion_weigh_glance_c(&suspicion_glance_networks[haste], view);
+}
+
+void suspicion_judge(enum suspicion_haste haste, bool is_strict, const struct suspicion_view *view,
+                     struct suspicion_verdict *verdict)
+{
+    struct suspicion by = {.haste = (uint8_t)haste};
+    suspicion_set_strict(&by, is_strict);
+    verdict->is_worth_a_look = suspicion_glance_evidence(haste, view) >= by.glance_min;
+    verdict->is_suspicion = suspicion_evidence(haste, view) >= by.evidence_min;
 }

@@ -1,10 +1,11 @@
 /* The first, fast answer of hearing: could a key be sounding right now? Never late, sometimes wrong: it masks, it does
  * not report.
  *
- * Two steps. At every 2 ms block a gate asks of the last 8 ms whether the strongest row and column hold a fair share of
+ * Three steps. At every 2 ms block a gate asks of the last 8 ms whether the strongest row and column hold a fair share of
  * the energy, or of the energy of the samples' differences; nearly all speech fails it, no key does. What passes is
- * looked at closely: the best of the 16 tone pairs is fitted (least squares, five frequencies each) over several lengths
- * up to 20 ms, and what is known of it (shares explained, evenness and coherence of both tones, how either grew against
+ * glanced at: the best of the 16 tone pairs, fitted (least squares) over five windows of 4 and 8 ms, is weighed by a small
+ * network, which refuses most speech and no key that the next step would suspect. What is left is looked at closely: the pair
+ * is fitted at five frequencies each over several lengths up to 20 ms, and what is known of it (shares explained, evenness and coherence of both tones, how either grew against
  * what was there before) is weighed by a small network, one for each look-ahead. What the network has learned, from
  * what, and how to repeat it: bench/corpus/README.md.
  *
@@ -41,7 +42,8 @@ struct suspicion_face;
 struct suspicion {
     const struct suspicion_face *face;
     float evidence_min;
-    uint8_t haste; /* enum suspicion_haste */
+    float glance_min; /* below, there is no close look */
+    uint8_t haste;    /* enum suspicion_haste */
 };
 
 /* How soon the answer is needed: later, much more is known. */
@@ -77,10 +79,13 @@ void suspicion_demand(struct suspicion_demand *demand);
 
 /* What a close look sees: see suspicion_look_priv.h for each. */
 #define SUSPICION_FEATURES 48
+#define SUSPICION_GLANCE   41
 struct suspicion_view {
     uint8_t key_low;
     uint8_t key_high;
     float feature[SUSPICION_FEATURES];
+    float glance
+        [SUSPICION_GLANCE]; /* what the glance before it sees: see suspicion_glance_priv.h; the last three are nothing */
 };
 
 /* For those who teach or judge the network: looks closely at the end of block i whatever the gate says of it. False where
@@ -88,7 +93,16 @@ struct suspicion_view {
 bool suspicion_view(const struct suspicion *suspicion, const struct suspicion_stretch *stretch, size_t i,
                     struct suspicion_view *view);
 
-/* What the network makes of a view: 0 is as likely as not, a step of 1 is a factor of e in the odds. */
+/* What the networks make of a view: 0 is as likely as not, a step of 1 is a factor of e in the odds. */
 float suspicion_evidence(enum suspicion_haste haste, const struct suspicion_view *view);
+float suspicion_glance_evidence(enum suspicion_haste haste, const struct suspicion_view *view);
+
+/* The same, by the thresholds in use. */
+struct suspicion_verdict {
+    bool is_worth_a_look; /* by the glance */
+    bool is_suspicion;    /* by the close look, whether the glance would have it or not */
+};
+void suspicion_judge(enum suspicion_haste haste, bool is_strict, const struct suspicion_view *view,
+                     struct suspicion_verdict *verdict);
 
 #endif

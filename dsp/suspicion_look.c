@@ -1,3 +1,4 @@
+#include "dsp/suspicion_glance_priv.h"
 #include "dsp/suspicion_look_priv.h"
 
 struct suspicion_look_tables suspicion_look_tables;
@@ -55,13 +56,51 @@ void suspicion_look_tables_make(void)
     }
 }
 
-bool suspicion_look_c(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
+bool suspicion_glance_c(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
+                        struct suspicion_view *view)
+{
+    return suspicion_glance_face(stretch, k, gate, view);
+}
+
+float suspicion_weigh_glance_c(const struct suspicion_glance_network *network,
+                               const struct suspicion_view *view)
+{
+    return suspicion_weigh_glance_face(network, view);
+}
+
+void suspicion_look_c(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                       struct suspicion_view *view)
 {
-    return suspicion_look_face(stretch, k, gate, view);
+    suspicion_look_face(stretch, k, gate, view);
 }
 
 float suspicion_weigh_c(const struct suspicion_network *network, const struct suspicion_view *view)
 {
     return suspicion_weigh_face(network, view);
+}
+
+static void glance_table_make(struct suspicion_glance_table *table, int pair)
+{
+    static const int blocks[8] = {4, 4, 4, 2, 2, 1, 1, 1};
+    for (int lane = 0; lane < 8; lane++) {
+        const struct pair_inverse *of = &suspicion_look_tables.inverse[blocks[lane]][pair];
+        const float inverse[6] = {of->even_low, of->even_cross, of->even_high,
+                                  of->odd_low,  of->odd_cross,  of->odd_high};
+        for (int i = 0; i < 6; i++)
+            table->inverse[i][lane] = inverse[i];
+        /* Window, halves; low tone, then high: along, then aside. */
+        int tone = lane & 2 ? ROWS + pair % COLUMNS : pair / COLUMNS;
+        double angle = omega_of(tone, NOMINAL) * TONE_BANK_BLOCK * (lane & 1 ? 2 : 4);
+        table->turn[lane] = (float)(lane < 4 ? cos(angle) : -sin(angle));
+        table->turn[8 + lane] = (float)(lane < 4 ? sin(angle) : cos(angle));
+    }
+}
+
+void suspicion_glance_tables_make(struct suspicion_gate *gate)
+{
+    for (int pair = 0; pair < ROWS * COLUMNS; pair++) {
+        glance_table_make(&gate->glance[pair], pair);
+        for (int i = 0; i < 6; i++)
+            gate->pairs[pair / 8][i][pair % 8] = gate->glance[pair].inverse[i][0];
+    }
 }

@@ -20,9 +20,6 @@
 #define BLOCKS      (SUSPICION_PAST + 1)
 #define HALF_BLOCKS (2 * BLOCKS)
 #define FIT_MAX     10    /* blocks of the longest window */
-#define TWIST_RATIO 28    /* of powers: 14.5 dB; keys have 9, speech and a short fit make more of it */
-#define LONE_MIN    0.4f  /* of what the strongest tones explain alone: pairs with less are not fitted */
-#define SHARES_MIN  1.0f  /* of energy and of differences, together */
 #define GREW_MAX    12.0f /* log2 of powers; more is as much */
 #define SHRANK_MAX  (-4.0f)
 
@@ -155,63 +152,6 @@ static struct fit fit_window(const struct look *look, int back, int blocks)
 static struct tone_sum of_tone(const struct suspicion_spectrum *spectrum, int tone)
 {
     return (struct tone_sum){spectrum->wave[tone], spectrum->wave[TONE_BANK_TONES + tone]};
-}
-
-/* What each tone alone would explain of energy and of differences, together. */
-static void lone_shares(const struct suspicion_spectrum *window, float energy, float difference,
-                        float alone[TONE_BANK_TONES])
-{
-    const float half = SUSPICION_WINDOW * TONE_BANK_BLOCK / 2;
-    float plain = 1 / (half * energy + 1);
-    float steep = 1 / (half * difference + 1);
-    for (int tone = 0; tone < TONE_BANK_TONES; tone++) {
-        struct tone_sum sum = of_tone(window, tone);
-        alone[tone] = (sum.cosine * sum.cosine + sum.sine * sum.sine) *
-                      (plain + steep * suspicion_look_tables.slope[tone]);
-    }
-}
-
-static float greatest4(const float value[4])
-{
-    float a = value[0] > value[1] ? value[0] : value[1];
-    float b = value[2] > value[3] ? value[2] : value[3];
-    return a > b ? a : b;
-}
-
-/* The pair whose shares of energy and of differences add up to most, at nominal frequencies; false where there is none. */
-static bool choose_pair(struct look *look, const struct suspicion_spectrum *window, float energy,
-                        float difference, float feature[SUSPICION_FEATURES])
-{
-    float alone[TONE_BANK_TONES];
-    float best = 0;
-    float second = 0;
-    lone_shares(window, energy, difference, alone);
-    float worth_a_fit = LONE_MIN * (greatest4(alone) + greatest4(alone + ROWS));
-    for (int pair = 0; pair < ROWS * COLUMNS; pair++) {
-        struct look other = {.row = pair / COLUMNS, .column = pair % COLUMNS};
-        if (alone[other.row] + alone[ROWS + other.column] < worth_a_fit)
-            continue;
-        struct fit fit = fit_pair(SUSPICION_WINDOW, pair, of_tone(window, other.row),
-                                  of_tone(window, ROWS + other.column));
-        if (fit.low_power > fit.high_power * TWIST_RATIO || fit.high_power > fit.low_power * TWIST_RATIO)
-            continue;
-        float plain_share = share(fit.explained, energy);
-        float steep_share = share(steep(&other, &fit, SUSPICION_WINDOW), difference);
-        float sum = plain_share + steep_share;
-        if (sum <= best) {
-            second = sum > second ? sum : second;
-            continue;
-        }
-        second = best;
-        best = sum;
-        look->row = other.row;
-        look->column = other.column;
-        look->pair = pair;
-        feature[12] = plain_share;
-        feature[13] = steep_share;
-    }
-    feature[44] = best > 0 ? second / best : 0;
-    return best >= SHARES_MIN;
 }
 
 /* The 8 ms window's correlation with a tone at each tuning. */
@@ -380,24 +320,20 @@ static void shares_of(const struct look *look, float feature[SUSPICION_FEATURES]
     }
 }
 
-SUSPICION_INLINE bool suspicion_look_face(const struct suspicion_stretch *stretch, size_t k,
+SUSPICION_INLINE void suspicion_look_face(const struct suspicion_stretch *stretch, size_t k,
                                           const struct suspicion_gate *gate, struct suspicion_view *view)
 {
     struct look look = {.spectrum = &stretch->spectrum[k],
                         .energy = &stretch->energy[k],
-                        .difference = &stretch->difference[k]};
+                        .difference = &stretch->difference[k],
+                        .row = view->key_low,
+                        .column = view->key_high,
+                        .pair = view->key_low * COLUMNS + view->key_high};
     float *feature = view->feature;
     struct suspicion_spectrum window;
     suspicion_window(stretch, k, gate, &window);
-    float energy = sum_back(look.energy, 0, SUSPICION_WINDOW);
-    float difference = sum_back(look.difference, 0, SUSPICION_WINDOW);
-    if (energy < gate->energy_min || !choose_pair(&look, &window, energy, difference, feature))
-        return false;
     choose_tuning(&look);
     run_make(&look);
-    view->key_low = (uint8_t)look.row;
-    view->key_high = (uint8_t)look.column;
-
     shares_of(&look, feature);
     struct fit now = fit_window(&look, 0, SUSPICION_WINDOW);
     float twist = grew(now.low_power, now.high_power);
@@ -416,7 +352,6 @@ SUSPICION_INLINE bool suspicion_look_face(const struct suspicion_stretch *stretc
     feature[45] = left_in_band(&look, &window, &now);
     steadiness_of(&look, 4, 2, &steadiness);
     memcpy(&feature[46], steadiness.coherence, sizeof(steadiness.coherence));
-    return true;
 }
 
 /* A quarter of the hidden units each; they are summed side by side, each in the order of features. */

@@ -25,9 +25,17 @@ struct suspicion_wave {
     vec8 sine;
 };
 
+/* Of one pair, for the windows of the glance: its fits; and how its tones turn from one to the next. */
+struct suspicion_glance_table {
+    _Alignas(32) float inverse[6][8];
+    _Alignas(32) float turn[2 * 8];
+};
+
 /* How the four blocks of the window turn when they are joined, and what it takes to be asked. */
 struct suspicion_gate {
-    struct suspicion_turn inner, outer;        /* the two blocks in the middle; the first and the last */
+    struct suspicion_turn inner, outer; /* the two blocks in the middle; the first and the last */
+    _Alignas(32) float pairs[2][6][8];  /* the fits of all pairs in 8 ms: two rows with every column, twice */
+    struct suspicion_glance_table glance[16];
     _Alignas(32) float slope[TONE_BANK_TONES]; /* what differences make of each tone's energy */
     float energy_min;
     float share_min;  /* times energy: least power of the strongest row and column at nominal frequency */
@@ -49,9 +57,25 @@ struct suspicion_network {
     float evidence_min;        /* at least this much is a suspicion */
     float evidence_min_strict; /* while a field is being keyed */
 };
-/* The close look at the window that ends with block k of the stretch: false where no pair of a key's twist can be fitted,
- * or the best explains too little. */
-typedef bool suspicion_look(const struct suspicion_stretch *stretch, size_t k,
+/* The same of the glance, with fewer. */
+#define SUSPICION_GLANCE_INPUTS 38
+#define SUSPICION_GLANCE_HIDDEN 16
+struct suspicion_glance_network {
+    float weight[SUSPICION_GLANCE_INPUTS][SUSPICION_GLANCE_HIDDEN];
+    float hidden_bias[SUSPICION_GLANCE_HIDDEN];
+    float out[SUSPICION_GLANCE_HIDDEN];
+    float bias;
+    float evidence_min; /* at least this much is worth a close look */
+    float evidence_min_strict;
+};
+/* The glance at the window that ends with block k of the stretch: false where no pair of a key's twist can be fitted, or
+ * the best explains too little. */
+typedef bool suspicion_glance(const struct suspicion_stretch *stretch, size_t k,
+                              const struct suspicion_gate *gate, struct suspicion_view *view);
+typedef float suspicion_weigh_glance(const struct suspicion_glance_network *network,
+                                     const struct suspicion_view *view);
+/* The close look at the pair that the glance found. */
+typedef void suspicion_look(const struct suspicion_stretch *stretch, size_t k,
                             const struct suspicion_gate *gate, struct suspicion_view *view);
 /* What the network makes of what was seen. */
 typedef float suspicion_weigh(const struct suspicion_network *network, const struct suspicion_view *view);
@@ -60,17 +84,25 @@ struct suspicion_face {
     const char *name;
     unsigned cpu_flags;
     suspicion_push *push;
+    suspicion_glance *glance;
+    suspicion_weigh_glance *weigh_glance;
     suspicion_look *look;
     suspicion_weigh *weigh;
 };
 const struct suspicion_face *suspicion_faces(size_t *count);
+suspicion_glance suspicion_glance_c;
+suspicion_weigh_glance suspicion_weigh_glance_c;
 suspicion_look suspicion_look_c;
 suspicion_weigh suspicion_weigh_c;
 
 #ifdef DSP_HAS_X86
 suspicion_push suspicion_push_avx2;
 suspicion_push suspicion_push_avx512;
+suspicion_glance suspicion_glance_avx2;
+suspicion_weigh_glance suspicion_weigh_glance_avx2;
 suspicion_look suspicion_look_avx2;
+suspicion_glance suspicion_glance_avx512;
+suspicion_weigh_glance suspicion_weigh_glance_avx512;
 suspicion_look suspicion_look_avx512;
 suspicion_weigh suspicion_weigh_avx2;
 suspicion_weigh suspicion_weigh_avx512;
@@ -81,12 +113,14 @@ const struct suspicion_gate *suspicion_gate(void);
 
 /* Makes the close look's tables; once, before any look. */
 void suspicion_look_tables_make(void);
+void suspicion_glance_tables_make(struct suspicion_gate *gate);
 
 /* The gate's window, from its four blocks about their own middles to one about the common middle. */
 void suspicion_window(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                       struct suspicion_spectrum *window);
 
 extern const struct suspicion_network suspicion_networks[SUSPICION_HASTES];
+extern const struct suspicion_glance_network suspicion_glance_networks[SUSPICION_HASTES];
 
 /* memcpy: the structs may lie in memory of any alignment, and the compiler knows what it means. */
 SUSPICION_INLINE void suspicion_load(struct suspicion_wave *out, const struct suspicion_spectrum *spectrum)

@@ -1,4 +1,5 @@
 #include "bench/corpus/bench.h"
+#include "bench/corpus/lessons_tally.h"
 
 #include "dsp/cpu.h"
 #include "dsp/dtmf_detector.h"
@@ -14,7 +15,7 @@
 
 #define STAGE     1600 /* samples of one press and its surroundings */
 #define ONSET     640
-#define FOLDERS   8
+#define FOLDERS   16
 #define REPEATS   5   /* times that the speech is spoken: as it is, then by other voices, in noise */
 #define SOUNDS    800 /* of half a second: what else comes over a line */
 #define LINE_TONE 6
@@ -26,6 +27,7 @@ struct lesson {
     float scene;    /* enum scene; of speech: which folder and voice */
     float distance; /* samples from the onset to the end of the look; of speech: the block */
     float feature[SUSPICION_FEATURES];
+    float glance[SUSPICION_GLANCE];
 };
 
 /* What is there under and before the key. */
@@ -53,6 +55,7 @@ struct school {
     FILE *file;
     size_t rows;
     size_t unasked; /* looks at keys that the gate would not let through */
+    struct lessons_tallies tallies;
 };
 
 static float between(struct school *school, double from, double to)
@@ -65,6 +68,7 @@ static bool write_lesson(struct school *school, float is_key, float scene, float
 {
     struct lesson lesson = {.is_key = is_key, .scene = scene, .distance = distance};
     memcpy(lesson.feature, view->feature, sizeof(lesson.feature));
+    memcpy(lesson.glance, view->glance, sizeof(lesson.glance));
     school->rows++;
     return fwrite(&lesson, sizeof(lesson), 1, school->file) == 1;
 }
@@ -188,6 +192,8 @@ static bool look_at_press(void *owner, const struct suspicion_stretch *stretch, 
             continue;
         bool is_seen = suspicion_view(&school->suspicion, stretch, i, &view) && stretch->is_asked[i];
         school->unasked += !is_seen;
+        if (is_seen)
+            lessons_tally_key(&school->tallies, &view, at - press->known_from);
         view.feature[0] = is_seen ? view.feature[0] : -1;
         if (!write_lesson(school, 1, (float)press->scene, (float)(at - press->known_from), &view))
             return false;
@@ -268,6 +274,7 @@ static bool look_at_no_key(void *owner, const struct suspicion_stretch *stretch,
     if (!stretch->is_asked[i] || block <= SUSPICION_PAST ||
         !suspicion_view(&no_key->school->suspicion, stretch, i, &view))
         return true;
+    lessons_tally_no_key(&no_key->school->tallies, &view);
     return write_lesson(no_key->school, 0, (float)no_key->scene, (float)block, &view);
 }
 
@@ -386,8 +393,10 @@ int bench_lessons(const struct bench_options *options)
         active += speech_active_seconds(&school.speech[i]);
         speech_free(&school.speech[i]);
     }
-    if (code == 0)
+    if (code == 0) {
         printf("%zu looks at keys (%zu not asked for), %zu at %.0f s of active speech, %d times\n", key_rows,
                school.unasked, school.rows - key_rows, active, REPEATS);
+        lessons_tally_print(&school.tallies);
+    }
     return code;
 }

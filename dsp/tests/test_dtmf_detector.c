@@ -455,11 +455,11 @@ static struct {
     size_t looks;
 } counted;
 
-static bool count_look(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
+static void count_look(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                        struct suspicion_view *view)
 {
     counted.looks++;
-    return counted.face->look(stretch, k, gate, view);
+    counted.face->look(stretch, k, gate, view);
 }
 
 /* A key of 250 ms has 125 blocks, of which each passes the gate. */

@@ -82,17 +82,30 @@ static void push_wrongly(struct suspicion_stretch *stretch, const struct tone_bl
     stretch->spectrum[SUSPICION_PAST + count - 1].wave[15] += 1;
 }
 
-static bool look_wrongly(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
+static bool glance_wrongly(const struct suspicion_stretch *stretch, size_t k,
+                           const struct suspicion_gate *gate, struct suspicion_view *view)
+{
+    bool is_pair = suspicion_glance_c(stretch, k, gate, view);
+    view->glance[0] *= 1.0001f;
+    return is_pair;
+}
+
+static void look_wrongly(const struct suspicion_stretch *stretch, size_t k, const struct suspicion_gate *gate,
                          struct suspicion_view *view)
 {
-    bool is_pair = suspicion_look_c(stretch, k, gate, view);
+    suspicion_look_c(stretch, k, gate, view);
     view->feature[46] *= 1.0001f;
-    return is_pair;
 }
 
 static float weigh_wrongly(const struct suspicion_network *network, const struct suspicion_view *view)
 {
     return suspicion_weigh_c(network, view) + 0.0001f;
+}
+
+static float weigh_glance_wrongly(const struct suspicion_glance_network *network,
+                                  const struct suspicion_view *view)
+{
+    return suspicion_weigh_glance_c(network, view) + 0.0001f;
 }
 
 /* Two faces: a right one, and the wrong one at a level that this machine has. */
@@ -126,8 +139,12 @@ static enum err with_planted(const char *kernel, size_t place, struct dsp_self_t
     suspicion[place].cpu_flags = level;
     if (strcmp(kernel, "suspicion") == 0)
         suspicion[place].push = push_wrongly;
+    if (strcmp(kernel, "glance") == 0)
+        suspicion[place].glance = glance_wrongly;
     if (strcmp(kernel, "look") == 0)
         suspicion[place].look = look_wrongly;
+    if (strcmp(kernel, "weigh_glance") == 0)
+        suspicion[place].weigh_glance = weigh_glance_wrongly;
     if (strcmp(kernel, "weigh") == 0)
         suspicion[place].weigh = weigh_wrongly;
     struct dsp_faces planted = {g711, 2, bank, 2, screen, 2, suspicion, 2};
@@ -138,9 +155,10 @@ static void a_wrong_face_is_dropped(void **state)
 {
     (void)state;
     static const char *const kernels[][2] = {
-        {"g711", "g711"},      {"encode", "g711"},     {"tone_bank", "tone_bank"}, {"screen", "screen"},
-        {"judge", "screen"},   {"energies", "screen"}, {"worth", "screen"},        {"suspicion", "suspicion"},
-        {"look", "suspicion"}, {"weigh", "suspicion"},
+        {"g711", "g711"},       {"encode", "g711"},         {"tone_bank", "tone_bank"},
+        {"screen", "screen"},   {"judge", "screen"},        {"energies", "screen"},
+        {"worth", "screen"},    {"suspicion", "suspicion"}, {"look", "suspicion"},
+        {"weigh", "suspicion"}, {"glance", "suspicion"},    {"weigh_glance", "suspicion"},
     };
     struct dsp_self_test report;
     if (dsp_cpu_flags() == 0) {

@@ -244,6 +244,78 @@ static void a_key_is_suspected_before_it_could_leave(void **state)
     assert_true(keys_not_suspected(SUSPICION_IN_9_MS, 24, 400) > 390);
 }
 
+/* Blocks of a scene. Of a key, from when a look must succeed: how many the close look would suspect at these thresholds, and how
+ * many of those the glance refuses; else how many the gate lets through, and the same. */
+struct refusals {
+    struct suspicion suspicion;
+    bool is_strict;
+    size_t key_from; /* samples; 0: there is none */
+    size_t seen, refused;
+};
+
+static bool count_refused(void *owner, const struct suspicion_stretch *stretch, size_t i, size_t block)
+{
+    struct refusals *count = owner;
+    struct suspicion_view view = {0};
+    struct suspicion_verdict verdict;
+    if (!stretch->is_asked[i] || !suspicion_view(&count->suspicion, stretch, i, &view))
+        return true;
+    suspicion_judge((enum suspicion_haste)count->suspicion.haste, count->is_strict, &view, &verdict);
+    if (count->key_from && ((block + 1) * TONE_BANK_BLOCK < count->key_from || !verdict.is_suspicion))
+        return true;
+    count->seen++;
+    count->refused += !verdict.is_worth_a_look;
+    return true;
+}
+
+/* Of any level, twist and tuning, over noise, every second also over speech. */
+static void make_press(struct tone_random *random, const struct speech *speech, size_t onset, size_t at,
+                       int16_t pcm[960])
+{
+    float sum[960] = {0};
+    struct tone_press press =
+        tone_source_random_press(random, (float)tone_random_uniform(random, -28, -2),
+                                 (float)tone_random_uniform(random, -9.3, 9.3), 0.0195f);
+    float power = tone_press_dbm0(&press);
+    tone_source_press(sum, onset, 400, &press);
+    for (size_t i = 0; i < 960 && at % 2; i++)
+        sum[i] += dtmf_amplitude_of_dbm0(power - 12) / 8000 * speech->samples[at + i];
+    tone_source_noise(random, sum, 960, power - (float)tone_random_uniform(random, 10, 35));
+    tone_source_finish(sum, pcm, 960, TONE_LINE_ULAW);
+}
+
+static void the_glance_refuses_speech_and_no_key(void **state)
+{
+    (void)state;
+    struct speech speech;
+    struct tone_random random;
+    assert_int_equal(speech_synthesize(&speech, 5, 60), OK);
+    for (int i = 0; i < 2 * SUSPICION_HASTES; i++) {
+        enum suspicion_haste haste = (enum suspicion_haste)(i / 2);
+        struct refusals keys = {.is_strict = i % 2};
+        struct refusals spoken = {.is_strict = i % 2};
+        suspicion_init(&keys.suspicion, haste, dsp_cpu_flags());
+        suspicion_init(&spoken.suspicion, haste, dsp_cpu_flags());
+        tone_random_seed(&random, 24);
+        for (size_t k = 0; k < 2000; k++) {
+            int16_t pcm[960];
+            size_t at = tone_random_below(&random, (unsigned)(speech.count - 960));
+            size_t onset = 480 + k % 16;
+            make_press(&random, &speech, onset, at, pcm);
+            keys.key_from = onset + (haste == SUSPICION_IN_9_MS ? 65 : 89);
+            (void)suspicion_run(&keys.suspicion, pcm, (onset + 400) / TONE_BANK_BLOCK, count_refused, &keys);
+        }
+        (void)suspicion_run(&spoken.suspicion, speech.samples, speech.count / TONE_BANK_BLOCK, count_refused,
+                            &spoken);
+        print_message("%zu looks at keys, %zu refused; %zu of %zu at speech\n", keys.seen, keys.refused,
+                      spoken.refused, spoken.seen);
+        assert_true(keys.seen > 30000);
+        assert_int_equal(keys.refused, 0);
+        assert_true(spoken.seen > 300 && spoken.refused > spoken.seen / 8);
+    }
+    speech_free(&speech);
+}
+
 static void silence_is_never_suspected_and_a_key_from_its_first_window_on(void **state)
 {
     (void)state;
@@ -265,6 +337,7 @@ int main(void)
         cmocka_unit_test(shares_are_those_of_least_squares),
         cmocka_unit_test(a_key_is_suspected_before_it_could_leave),
         cmocka_unit_test(stretches_may_be_cut_anywhere),
+        cmocka_unit_test(the_glance_refuses_speech_and_no_key),
         cmocka_unit_test(silence_is_never_suspected_and_a_key_from_its_first_window_on),
     };
     return cmocka_run_group_tests(tests, make_scene, NULL);
