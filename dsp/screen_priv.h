@@ -159,14 +159,15 @@ SCREEN_INLINE uint32_t screen_judge_face(const struct screen_trace *trace, size_
                                          const struct screen_gate *gate)
 {
     uint32_t passing = 0;
-    for (size_t at = from; at < from + count; at += SCREEN_WIDTH) {
+    for (size_t i = 0; i < count; i += SCREEN_WIDTH) {
+        size_t at = from + i;
         screen_floats energy, difference;
         memcpy(&energy, trace->window_energy + at, sizeof(energy));
         memcpy(&difference, trace->window_difference + at, sizeof(difference));
         passing |=
             screen_bits(screen_passes(screen_floats_of(trace->power + at),
                                       screen_floats_of(trace->steep_power + at), energy, difference, gate))
-            << (at - from);
+            << i;
     }
     return passing & ((1u << count) - 1);
 }

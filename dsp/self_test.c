@@ -193,13 +193,20 @@ static bool suspicion_is_known(const struct suspicion_face *face, const struct t
     return suspicions_of(face, bank, pcm, &stretch) == 0;
 }
 
+static bool is_same_row(const float *a, const float *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (a[i] != b[i])
+            return false;
+    }
+    return true;
+}
+
 static bool is_same_stretch(const struct suspicion_stretch *a, const struct suspicion_stretch *b)
 {
     for (int i = 0; i < BLOCKS; i++) {
-        for (int k = 0; k < 2 * TONE_BANK_TONES; k++) {
-            if (a->spectrum[i].wave[k] != b->spectrum[i].wave[k])
-                return false;
-        }
+        if (!is_same_row(a->spectrum[i].wave, b->spectrum[i].wave, 2 * TONE_BANK_TONES))
+            return false;
         if (a->energy[i] != b->energy[i] || a->difference[i] != b->difference[i])
             return false;
     }
@@ -219,8 +226,8 @@ static bool is_same_view(const struct suspicion_face *face, const struct suspici
             continue;
         reference->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &expected);
         face->look(stretch, SUSPICION_PAST + i, suspicion_gate(), &view);
-        if (memcmp(view.feature, expected.feature, sizeof(view.feature)) != 0 ||
-            memcmp(view.glance, expected.glance, sizeof(view.glance)) != 0 ||
+        if (!is_same_row(view.feature, expected.feature, SUSPICION_FEATURES) ||
+            !is_same_row(view.glance, expected.glance, SUSPICION_GLANCE) ||
             face->weigh(&suspicion_networks[0], &view) != reference->weigh(&suspicion_networks[0], &view) ||
             face->weigh_glance(&suspicion_glance_networks[0], &view) !=
                 reference->weigh_glance(&suspicion_glance_networks[0], &view))
