@@ -121,8 +121,10 @@ static void foresee(const struct comfort_noise *noise, struct foresight *foresig
         for (int k = ahead + 1; k < COMFORT_NOISE_ORDER; k++)
             next[ahead] += noise->predictor[k] * noise->past[k - ahead];
     }
-    memcpy(foresight->next, next, sizeof(next));
-    memcpy(foresight->later, later, sizeof(later));
+    for (int k = 0; k < COMFORT_NOISE_ORDER / 4; k++) {
+        memcpy(&foresight->next[k], &next[4 * k], sizeof(foresight->next[k]));
+        memcpy(&foresight->later[k], &later[4 * k], sizeof(foresight->later[k]));
+    }
 }
 
 /* The next sample has become the last one, which was `last` until now. */

@@ -128,7 +128,7 @@ struct listening {
     size_t count;     /* blocks */
     bool is_screened; /* from the first on from which something was to be learned */
     size_t from, to;  /* those that suspicion heard: from the first to the last that it must */
-    struct suspicion_stretch stretch;
+    struct suspicion_stretch *stretch;
 };
 
 /* What suspicion hears of count blocks (up to SUSPICION_FEED_MAX), and of those before them. */
@@ -150,7 +150,7 @@ static void hear_from(const struct dtmf_detector *detector, struct listening *li
         return;
     listening->from = i + (size_t)__builtin_ctz(asked);
     listening->to = i + 32 - (size_t)__builtin_clz(asked);
-    hear(detector, listening->first + listening->from, listening->to - listening->from, &listening->stretch);
+    hear(detector, listening->first + listening->from, listening->to - listening->from, listening->stretch);
 }
 
 /* Does the window that ends with a block hold nothing of a gap, and nothing before the first sample? */
@@ -213,7 +213,7 @@ static void ask(struct dtmf_detector *detector, struct listening *listening, siz
     if (!is_held && !listening->is_screened)
         hear_from(detector, listening, i);
     if (is_held || (i >= listening->from && i < listening->to && is_whole(detector, block) &&
-                    suspicion_looks(&detector->suspicion, &listening->stretch, i - listening->from))) {
+                    suspicion_looks(&detector->suspicion, listening->stretch, i - listening->from))) {
         suspect(detector, block, heard);
         return;
     }
@@ -232,7 +232,7 @@ static uint64_t next_time(const struct dtmf_detector *detector, const struct lis
         return at + DECISION_TICK;
     size_t i = (size_t)(at / TONE_BANK_BLOCK - listening->first);
     i = i > listening->from ? i : listening->from;
-    while (i < listening->to && !listening->stretch.is_asked[i - listening->from])
+    while (i < listening->to && !listening->stretch->is_asked[i - listening->from])
         i++;
     return i < listening->to ? (listening->first + i + 1) * TONE_BANK_BLOCK : UINT64_MAX;
 }
@@ -240,15 +240,13 @@ static uint64_t next_time(const struct dtmf_detector *detector, const struct lis
 /* Walks through the new samples in the order of time, so that the answers do not depend on the framing. */
 static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)
 {
-    struct listening listening;
+    struct suspicion_stretch stretch;
     struct decision *decision = &detector->decision;
     struct decision_past past = {detector->history, DTMF_HISTORY, detector->fed, detector->gap_from,
                                  detector->gap_until};
     uint64_t end = detector->fed + count;
-    listening.first = detector->fed / TONE_BANK_BLOCK;
+    struct listening listening = {.first = detector->fed / TONE_BANK_BLOCK, .stretch = &stretch};
     listening.count = (size_t)(end / TONE_BANK_BLOCK - listening.first);
-    listening.is_screened = false;
-    listening.from = listening.to = 0;
     if (listening.count && !is_spared(detector, (listening.first + 1) * TONE_BANK_BLOCK))
         hear_from(detector, &listening, 0);
     uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK;
