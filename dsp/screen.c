@@ -192,7 +192,7 @@ static uint32_t powers_c(const int16_t *pcm, size_t from, size_t count, const st
 {
     int16_t two[SCREEN_BLOCKS][SCREEN_WAVES]; /* this block and the one before */
     int16_t before[SCREEN_WAVES] = {0};
-    pcm += (from - SCREEN_LEAD) * TONE_BANK_BLOCK;
+    pcm = pcm + from * TONE_BANK_BLOCK - SCREEN_LEAD * TONE_BANK_BLOCK;
     for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
         int16_t now[SCREEN_WAVES];
         correlate(pcm, place, now);

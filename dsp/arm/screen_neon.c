@@ -104,7 +104,7 @@ uint32_t screen_powers_neon(const int16_t *pcm, size_t from, size_t count, const
 {
     struct wave two[SCREEN_BLOCKS]; /* this block and the one before */
     struct wave before = {vdupq_n_s16(0), vdupq_n_s16(0)};
-    pcm += (from - SCREEN_LEAD) * TONE_BANK_BLOCK;
+    pcm = pcm + from * TONE_BANK_BLOCK - SCREEN_LEAD * TONE_BANK_BLOCK;
     for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
         struct wave now = correlate(pcm, screen_waves.samples[place]);
         two[place] = sum_of(now, before);

@@ -212,7 +212,7 @@ SCREEN_INLINE uint32_t hear_some(const int16_t *lead, size_t first, size_t doubl
 uint32_t screen_powers_avx512(const int16_t *pcm, size_t from, size_t count, const struct screen_gate *gate,
                               struct screen_trace *trace)
 {
-    const int16_t *lead = pcm + (from - SCREEN_LEAD) * TONE_BANK_BLOCK;
+    const int16_t *lead = pcm + from * TONE_BANK_BLOCK - SCREEN_LEAD * TONE_BANK_BLOCK;
     size_t doubles = (SCREEN_LEAD + count + 1) / 2;
     uint32_t passing;
     if (count == SCREEN_FEED_MAX)

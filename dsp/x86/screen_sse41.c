@@ -121,7 +121,7 @@ uint32_t screen_powers_sse41(const int16_t *pcm, size_t from, size_t count, cons
 {
     struct wave two[SCREEN_BLOCKS]; /* this block and the one before */
     struct wave before = {_mm_setzero_si128(), _mm_setzero_si128()};
-    pcm += (from - SCREEN_LEAD) * TONE_BANK_BLOCK;
+    pcm = pcm + from * TONE_BANK_BLOCK - SCREEN_LEAD * TONE_BANK_BLOCK;
     for (size_t place = 0; place < SCREEN_LEAD + count; place++, pcm += TONE_BANK_BLOCK) {
         struct wave now = correlate(pcm, screen_waves.pairs[place]);
         two[place] = sum_of(now, before);

@@ -34,8 +34,10 @@ void tone_bank_blocks_sse41(const int16_t *pcm, size_t block_count, struct tone_
         ADD_PAIR(late, 1, 5);
         ADD_PAIR(late, 2, 6);
         ADD_PAIR(late, 3, 7);
-        for (int q = 0; q < 4; q++)
-            _mm_storeu_si128((__m128i *)(void *)(out->cosine + 4 * q), sum[q]);
+        for (int q = 0; q < 4; q++) {
+            int32_t *row = q < 2 ? out->cosine + 4 * q : out->sine + 4 * (q - 2);
+            _mm_storeu_si128((__m128i *)(void *)row, sum[q]);
+        }
         __m128i energy = _mm_add_epi32(energy_of(early), energy_of(late));
         energy = _mm_add_epi32(energy, _mm_shuffle_epi32(energy, 0x4e));
         energy = _mm_add_epi32(energy, _mm_shuffle_epi32(energy, 0xb1));
