@@ -8,15 +8,17 @@
 #include <spandsp/expose.h>
 #include <string.h>
 
-#define TONES     8
-#define HALF      40 /* samples: two of them are a window */
-#define WINDOW    (2 * HALF)
-#define FULL_DBM0 3.14f  /* of a full-scale sine */
-#define SHARE_MIN 0.85f  /* of a window's energy, in one tone of each group */
-#define LEVEL_MIN 2.0e4f /* energy of a window per sample: two tones of -44 dBm0 */
-#define QUIET_MAX 5.0e3f /* the same, 6 dB lower: SpanDSP hears nothing below about -40 dBm0 a tone */
-#define TWIST_MAX 10.0f  /* 10 dB, as a ratio of powers */
-#define TWIST_DB  10     /* SpanDSP's own limits, 8 and 4 dB, are narrower than what telephones send */
+#define TONES      8
+#define HALF       40 /* samples: two of them are a window */
+#define WINDOW     (2 * HALF)
+#define FULL_DBM0  3.14f  /* of a full-scale sine */
+#define SHARE_MIN  0.85f  /* of a window's energy, in one tone of each group */
+#define SHARE_SURE 0.94f  /* at once; with less it takes two of them */
+#define DOUBT_MAX  16000  /* samples between the two */
+#define LEVEL_MIN  2.0e4f /* energy of a window per sample: two tones of -44 dBm0 */
+#define QUIET_MAX  5.0e3f /* the same, 6 dB lower: SpanDSP hears nothing below about -40 dBm0 a tone */
+#define TWIST_MAX  10.0f  /* 10 dB, as a ratio of powers */
+#define TWIST_DB   10     /* SpanDSP's own limits, 8 and 4 dB, are narrower than what telephones send */
 
 typedef float four __attribute__((vector_size(16)));
 enum { COSINE_LOW, SINE_LOW, COSINE_HIGH, SINE_HIGH, WAVES };
@@ -29,6 +31,8 @@ struct half {
 };
 
 struct outgoing_watch {
+    uint64_t doubted_at; /* the last window that held a pair, if there was one */
+    bool has_doubt;
     dtmf_rx_state_t receiver;
     bool has_heard; /* set by the receiver's callback */
     bool is_quiet;  /* the packet, so far */
@@ -135,10 +139,23 @@ static float energy_of(const int16_t samples[HALF])
     return (float)sum * (32.0f / HALF);
 }
 
-static bool window_is_key(float low, float high, float energy)
+static bool window_is_pair(float low, float high, float energy)
 {
     return energy >= LEVEL_MIN && low + high >= SHARE_MIN * energy && low <= TWIST_MAX * high &&
            high <= TWIST_MAX * low;
+}
+
+/* A window that holds hardly anything but a pair is the rest of a key; one that may be speech is, once it is not alone: in
+ * speech they are minutes apart, where a mask leaks they come with every key, and of a whole one in a row. */
+static bool window_is_key(struct outgoing_watch *watch, float low, float high, float energy)
+{
+    uint64_t at = watch->counts.samples;
+    bool is_again = watch->has_doubt && at - watch->doubted_at <= DOUBT_MAX;
+    if (!window_is_pair(low, high, energy))
+        return false;
+    watch->has_doubt = true;
+    watch->doubted_at = at;
+    return is_again || low + high >= SHARE_SURE * energy;
 }
 
 static void residual_note(struct outgoing_watch *watch, float power)
@@ -160,7 +177,7 @@ static bool window_judge(struct outgoing_watch *watch, const struct half *now)
     float high = power_of(before, now, COSINE_HIGH, SINE_HIGH);
     if (is_replaced)
         residual_note(watch, fmaxf(low, high));
-    return window_is_key(low, high, energy);
+    return window_is_key(watch, low, high, energy);
 }
 
 /* Half a window is full. True as above. */
@@ -221,10 +238,10 @@ bool outgoing_watch_hear(struct outgoing_watch *watch, const int16_t *pcm, size_
         watch->filled += piece;
         watch->replaced += replaced_in(replaced, replaced_count, done, done + piece);
         done += piece;
+        watch->counts.samples += piece;
         if (watch->filled == HALF)
             has_remains |= half_take(watch);
     }
-    watch->counts.samples += count;
     return receiver_hears(watch, pcm, count) || has_remains;
 }
 
