@@ -203,9 +203,9 @@ static float segment_energy(const struct decision_past *past, size_t back)
     return sum4(sum);
 }
 
-/* Cheap and necessary for is_even(): a key of ON_MIN samples is in every segment, as far as none of it is lost. There a segment has at least (1.35 / 2)^2
- * of the model's energy, the model 0.28 of all, and a pair at its worst beat 0.71 of its mean in a segment: 0.09
- * together. */
+/* Cheap and necessary for is_even(): a key of ON_MIN samples is in every segment, as far as none of it is lost. There
+ * a segment has at least (1.35 / 2)^2 of the model's energy, the model 0.28 of all, and a pair at its worst beat 0.71
+ * of its mean in a segment: 0.09 together. */
 static bool is_everywhere(const struct decision_past *past)
 {
     float whole = 0;

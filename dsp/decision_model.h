@@ -25,8 +25,8 @@ struct decision_gain {
 /* Makes the tables; once, before any fit. */
 void decision_model_tables_make(void);
 
-/* Fits pair, frequencies and amplitudes to the newest DECISION_FIT samples of look (DECISION_LOOK of them). False where no pair near enough to a
- * key's frequencies can be fitted. */
+/* Fits pair, frequencies and amplitudes to the newest DECISION_FIT samples of look (DECISION_LOOK of them). False
+ * where no pair near enough to a key's frequencies can be fitted. */
 bool decision_model_fit(const float *look, struct decision_model *model);
 
 /* Gain over all of look. */

@@ -3,7 +3,8 @@
  *
  * Two ears. SpanDSP's receiver knows a whole key, from about 30 ms of it. A second one looks for the rest of a key, which
  * SpanDSP cannot know: windows of 10 ms, one every 5 ms, that hold one frequency of each group and next to nothing else;
- * one that holds more, as speech may once an hour, tells with another within two seconds. Beside them the highest level at any of the eight frequencies is kept, over the time in which the mask says that it let nothing of the
+ * one that holds more besides, as speech has ten times an hour, tells with another within two seconds. Beside them the
+ * highest level at any of the eight frequencies is kept, over the time in which the mask says that it let nothing of the
  * caller pass: while the voice passes, it has these frequencies by nature.
  *
  * No key is told or kept: SpanDSP's state is overwritten when it has heard one. What was heard is card data all the same

@@ -30,8 +30,8 @@ struct masked_run_options {
     struct mask_options mask;
 };
 
-/* -3..-24 dBm0, twist -8..+8, 1.5 % off tune, SNR 15..35 dB, 40..60 ms with pauses of 200..300 (a mask holds on for 120 ms, which would hide onsets that nobody heard), u-law, frames of 20 ms,
- * look-ahead 20 ms. */
+/* -3..-24 dBm0, twist -8..+8, 1.5 % off tune, SNR 15..35 dB, 40..60 ms with pauses of 200..300 (a mask holds on for
+ * 120 ms, which would hide onsets that nobody heard), u-law, frames of 20 ms, look-ahead 20 ms. */
 struct masked_run_options masked_run_defaults(void);
 
 struct masked_run_result {
