@@ -20,6 +20,12 @@ void wipe(void *memory, size_t length)
     explicit_bzero(memory, length);
 }
 
+__attribute__((noinline)) void wipe_stack(void)
+{
+    unsigned char below[WIPE_STACK];
+    wipe(below, sizeof(below));
+}
+
 static void *map_hidden(void *at, size_t length)
 {
 #ifdef SYS_memfd_secret

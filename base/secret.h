@@ -48,4 +48,8 @@ bool secret_is_hidden(const struct secret *secret);
 /* Overwrites memory that is not a secret but held part of one; never optimised away. */
 void wipe(void *memory, size_t length);
 
+/* Overwrites the WIPE_STACK bytes of the stack below the caller's frame: what functions that have returned left there. */
+#define WIPE_STACK 32768
+void wipe_stack(void);
+
 #endif

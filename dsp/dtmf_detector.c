@@ -79,6 +79,7 @@ bool dtmf_detector_is_down(const struct dtmf_detector *detector)
 void dtmf_detector_wipe(struct dtmf_detector *detector)
 {
     wipe(detector, sizeof(*detector));
+    wipe_stack();
 }
 
 static void remember(struct dtmf_detector *detector, const int16_t *pcm, size_t count)

@@ -425,4 +425,5 @@ void mask_on_suspicion(struct mask *mask, mask_suspicion_h *suspicion_h, void *o
 void mask_wipe(struct mask *mask)
 {
     wipe(mask, mask_size());
+    wipe_stack(); /* what was heard of the last frames, and the keys in it */
 }

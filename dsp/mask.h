@@ -95,7 +95,7 @@ void mask_on_span(struct mask *mask, mask_span_h *span_h, void *owner);
 typedef void mask_suspicion_h(void *owner, uint64_t at_sample);
 void mask_on_suspicion(struct mask *mask, mask_suspicion_h *suspicion_h, void *owner);
 
-/* Overwrites delay line, history and state. */
+/* Overwrites delay line, history and state, and what the last frames left on the stack of this thread. */
 void mask_wipe(struct mask *mask);
 
 #endif

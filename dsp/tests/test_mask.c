@@ -1,6 +1,8 @@
 /* Nothing of a key leaves, and what leaves instead is no nuisance. */
 #include "dsp/mask.h"
 
+#include "base/secret.h"
+
 #include "dsp/dtmf_detector.h"
 #include "dsp/tests/cmocka_all.h"
 #include "testvectors/masked_run.h"
@@ -488,24 +490,60 @@ static bool holds_samples(const unsigned char *memory, size_t size, const int16_
     return false;
 }
 
+static __attribute__((noinline)) void hear_scene(struct mask *mask, const int16_t *pcm, size_t count)
+{
+    for (size_t at = 0; at < count; at += 160) {
+        int16_t out[160];
+        struct dtmf_edge edges[DTMF_EDGE_MAX];
+        size_t edge_count;
+        assert_int_equal(mask_process(mask, pcm + at, out, 160, edges, &edge_count), OK);
+    }
+}
+
 static void nothing_is_left_after_a_wipe(void **state)
 {
     (void)state;
     static int16_t pcm[8000];
     scene(pcm, 8000, 5);
     struct mask *mask = mask_new(plain);
-    for (size_t at = 0; at < 8000; at += 160) {
-        int16_t out[160];
-        struct dtmf_edge edges[DTMF_EDGE_MAX];
-        size_t edge_count;
-        assert_int_equal(mask_process(mask, pcm + at, out, 160, edges, &edge_count), OK);
-    }
+    hear_scene(mask, pcm, 8000);
     const unsigned char *memory = (const unsigned char *)mask;
     assert_true(holds_samples(memory, mask_size(), pcm + 6000, 2000)); /* the check can see them */
     mask_wipe(mask);
     assert_false(holds_samples(memory, mask_size(), pcm, 8000));
     for (size_t i = 0; i < mask_size(); i++)
         assert_int_equal(memory[i], 0);
+    free(mask);
+}
+
+#define LEFT      12288 /* bytes of the stack that a frame through the mask reaches */
+#define LEFT_NEAR 1024  /* what is nearer belongs to those that look */
+
+/* Bytes that are not 0 on the stack below. */
+static __attribute__((noinline, no_sanitize("address"))) size_t left_on_stack(void)
+{
+    const volatile unsigned char *below =
+        (const unsigned char *)__builtin_frame_address(0) - LEFT_NEAR - LEFT;
+    size_t left = 0;
+    for (size_t i = 0; i < LEFT; i++)
+        left += below[i] != 0;
+    return left;
+}
+
+static void nothing_is_left_on_the_stack_either(void **state)
+{
+    (void)state;
+    static int16_t pcm[8000];
+    scene(pcm, 8000, 5);
+    struct mask *mask = mask_new(plain);
+    hear_scene(mask, pcm, 8000);
+    wipe(mask, mask_size());
+    assert_true(left_on_stack() > 1000); /* the check can see it */
+    free(mask);
+    mask = mask_new(plain);
+    hear_scene(mask, pcm, 8000);
+    mask_wipe(mask);
+    assert_int_equal(left_on_stack(), 0);
     free(mask);
 }
 
@@ -891,6 +929,7 @@ int main(void)
         cmocka_unit_test(a_batch_does_what_single_calls_do),
         cmocka_unit_test(out_may_be_in),
         cmocka_unit_test(nothing_is_left_after_a_wipe),
+        cmocka_unit_test(nothing_is_left_on_the_stack_either),
         cmocka_unit_test(comfort_noise_follows_the_background),
         cmocka_unit_test(noise_after_speech_is_the_room_and_not_the_voice),
         cmocka_unit_test(everything_fed_under_force_is_replaced),
