@@ -27,37 +27,52 @@ static inline __m256i power_of(__m256i exponent)
                                _mm256_or_si256(exponent, all((int16_t)0x8000)));
 }
 
-static inline __m256i negated_where(__m256i magnitude, __m256i is_negative)
+/* A lane holds a code in its low byte and CODE_HIGH in its high one, of which maddubs takes a 1, and a look-up an index of a
+ * zero. */
+#define CODE_HIGH ((int16_t)0x8100)
+#define STEP_BITS 0x010f
+
+/* In each low byte the code's exponent; in each high one an index of a zero. */
+static inline __m256i exponent_of(__m256i code)
 {
-    return _mm256_sub_epi16(_mm256_xor_si256(magnitude, is_negative), is_negative);
+    return _mm256_and_si256(_mm256_srli_epi16(code, 4), all(0x0807));
 }
 
-/* All ones where the code's highest bit is set. */
-static inline __m256i top_of(__m256i code)
+/* One of eight bytes for each lane, by the code's exponent. */
+static inline __m256i by_exponent(__m256i code, int a, int b, int c, int d, int e, int f, int g, int h)
 {
-    return _mm256_srai_epi16(_mm256_slli_epi16(code, 8), 15);
+    const __m128i bytes = _mm_setr_epi8((char)a, (char)b, (char)c, (char)d, (char)e, (char)f, (char)g,
+                                        (char)h, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), exponent_of(code));
+}
+
+/* The code's step times a factor, plus what is added. */
+static inline __m256i base_of(__m256i code, int factor, int added)
+{
+    return _mm256_maddubs_epi16(all((int16_t)(added << 8 | factor)), _mm256_and_si256(code, all(STEP_BITS)));
+}
+
+/* The code's highest bit says that it is negative; where the rest of it is 0 so must be the magnitude, or `some` be 1. */
+static inline __m256i signed_by(__m256i magnitude, __m256i code, int some)
+{
+    return _mm256_sign_epi16(magnitude, _mm256_or_si256(_mm256_slli_epi16(code, 8), all((int16_t)some)));
 }
 
 static inline __m256i of_ulaw(__m256i line)
 {
-    __m256i code = _mm256_xor_si256(line, all(0xff));
-    __m256i exponent = _mm256_and_si256(_mm256_srli_epi16(code, 4), all(7));
-    __m256i step = _mm256_slli_epi16(_mm256_and_si256(code, all(15)), 3);
-    __m256i biased = _mm256_mullo_epi16(_mm256_add_epi16(step, all(G711_ULAW_BIAS)), power_of(exponent));
-    return negated_where(_mm256_sub_epi16(biased, all(G711_ULAW_BIAS)), top_of(code));
+    __m256i code = _mm256_xor_si256(line, all(CODE_HIGH | 0xff));
+    __m256i biased =
+        _mm256_mullo_epi16(base_of(code, 8, G711_ULAW_BIAS), by_exponent(code, 1, 2, 4, 8, 16, 32, 64, 128));
+    return signed_by(_mm256_sub_epi16(biased, all(G711_ULAW_BIAS)), code, 0);
 }
 
 /* Segments 0 and 1 share their step; only the higher has the leading one. */
 static inline __m256i of_alaw(__m256i line)
 {
-    __m256i code = _mm256_xor_si256(line, all(G711_ALAW_FLIP));
-    __m256i exponent = _mm256_and_si256(_mm256_srli_epi16(code, 4), all(7));
-    __m256i step = _mm256_slli_epi16(_mm256_and_si256(code, all(15)), 4);
-    __m256i lead = _mm256_and_si256(_mm256_cmpgt_epi16(exponent, all(0)), all(0x100));
-    __m256i shift = _mm256_subs_epu16(exponent, all(1));
-    __m256i magnitude =
-        _mm256_mullo_epi16(_mm256_add_epi16(step, _mm256_add_epi16(lead, all(8))), power_of(shift));
-    return negated_where(magnitude, _mm256_xor_si256(top_of(code), all(-1)));
+    __m256i code = _mm256_xor_si256(line, all(CODE_HIGH | 0x80 | G711_ALAW_FLIP));
+    __m256i lead = _mm256_slli_epi16(by_exponent(code, 0, 1, 2, 4, 8, 16, 32, 64), 8);
+    __m256i rest = _mm256_mullo_epi16(base_of(code, 16, 8), by_exponent(code, 1, 1, 2, 4, 8, 16, 32, 64));
+    return signed_by(_mm256_add_epi16(rest, lead), code, 1);
 }
 
 void g711_decode_avx2(enum g711_law law, const uint8_t *in, int16_t *out, size_t count)

@@ -26,36 +26,52 @@ static inline __m128i power_of(__m128i exponent)
     return _mm_shuffle_epi8(powers, _mm_or_si128(exponent, all((int16_t)0x8000)));
 }
 
-static inline __m128i negated_where(__m128i magnitude, __m128i is_negative)
+/* A lane holds a code in its low byte and CODE_HIGH in its high one, of which maddubs takes a 1, and a look-up an index of a
+ * zero. */
+#define CODE_HIGH ((int16_t)0x8100)
+#define STEP_BITS 0x010f
+
+/* In each low byte the code's exponent; in each high one an index of a zero. */
+static inline __m128i exponent_of(__m128i code)
 {
-    return _mm_sub_epi16(_mm_xor_si128(magnitude, is_negative), is_negative);
+    return _mm_and_si128(_mm_srli_epi16(code, 4), all(0x0807));
 }
 
-/* All ones where the code's highest bit is set. */
-static inline __m128i top_of(__m128i code)
+/* One of eight bytes for each lane, by the code's exponent. */
+static inline __m128i by_exponent(__m128i code, int a, int b, int c, int d, int e, int f, int g, int h)
 {
-    return _mm_srai_epi16(_mm_slli_epi16(code, 8), 15);
+    const __m128i bytes = _mm_setr_epi8((char)a, (char)b, (char)c, (char)d, (char)e, (char)f, (char)g,
+                                        (char)h, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm_shuffle_epi8(bytes, exponent_of(code));
+}
+
+/* The code's step times a factor, plus what is added. */
+static inline __m128i base_of(__m128i code, int factor, int added)
+{
+    return _mm_maddubs_epi16(all((int16_t)(added << 8 | factor)), _mm_and_si128(code, all(STEP_BITS)));
+}
+
+/* The code's highest bit says that it is negative; where the rest of it is 0 so must be the magnitude, or `some` be 1. */
+static inline __m128i signed_by(__m128i magnitude, __m128i code, int some)
+{
+    return _mm_sign_epi16(magnitude, _mm_or_si128(_mm_slli_epi16(code, 8), all((int16_t)some)));
 }
 
 static inline __m128i of_ulaw(__m128i line)
 {
-    __m128i code = _mm_xor_si128(line, all(0xff));
-    __m128i exponent = _mm_and_si128(_mm_srli_epi16(code, 4), all(7));
-    __m128i step = _mm_slli_epi16(_mm_and_si128(code, all(15)), 3);
-    __m128i biased = _mm_mullo_epi16(_mm_add_epi16(step, all(G711_ULAW_BIAS)), power_of(exponent));
-    return negated_where(_mm_sub_epi16(biased, all(G711_ULAW_BIAS)), top_of(code));
+    __m128i code = _mm_xor_si128(line, all(CODE_HIGH | 0xff));
+    __m128i biased =
+        _mm_mullo_epi16(base_of(code, 8, G711_ULAW_BIAS), by_exponent(code, 1, 2, 4, 8, 16, 32, 64, 128));
+    return signed_by(_mm_sub_epi16(biased, all(G711_ULAW_BIAS)), code, 0);
 }
 
 /* Segments 0 and 1 share their step; only the higher has the leading one. */
 static inline __m128i of_alaw(__m128i line)
 {
-    __m128i code = _mm_xor_si128(line, all(G711_ALAW_FLIP));
-    __m128i exponent = _mm_and_si128(_mm_srli_epi16(code, 4), all(7));
-    __m128i step = _mm_slli_epi16(_mm_and_si128(code, all(15)), 4);
-    __m128i lead = _mm_and_si128(_mm_cmpgt_epi16(exponent, all(0)), all(0x100));
-    __m128i shift = _mm_subs_epu16(exponent, all(1));
-    __m128i magnitude = _mm_mullo_epi16(_mm_add_epi16(step, _mm_add_epi16(lead, all(8))), power_of(shift));
-    return negated_where(magnitude, _mm_xor_si128(top_of(code), all(-1)));
+    __m128i code = _mm_xor_si128(line, all(CODE_HIGH | 0x80 | G711_ALAW_FLIP));
+    __m128i lead = _mm_slli_epi16(by_exponent(code, 0, 1, 2, 4, 8, 16, 32, 64), 8);
+    __m128i rest = _mm_mullo_epi16(base_of(code, 16, 8), by_exponent(code, 1, 1, 2, 4, 8, 16, 32, 64));
+    return signed_by(_mm_add_epi16(rest, lead), code, 1);
 }
 
 void g711_decode_sse41(enum g711_law law, const uint8_t *in, int16_t *out, size_t count)
