@@ -11,6 +11,9 @@
 #define PREFETCH_ALL   4   /* frames ahead: half a microsecond, longer than memory takes */
 #define PREFETCH_STATE 8   /* where in its ring a channel is must be known before the ring can be asked for */
 #define HISTORY_BLOCKS (DTMF_HISTORY / TONE_BANK_BLOCK)
+/* Those that a window of the grid lets be asked of, counted from the one it ends with: at least one in time wherever the
+ * onset lies. All four would say nearly the same, and mask speech as often as a threshold lower by 1. */
+#define ASKED_OF_WINDOW ((1ull << 1) | (1ull << 3))
 
 static const char letters[] = "0123456789*#ABCD"; /* RFC 4733 §3.2 */
 static const uint8_t keys_by_place[DTMF_KEYS] = {1, 2, 3, 12, 4, 5, 6, 13, 7, 8, 9, 14, 10, 0, 11, 15};
@@ -63,6 +66,7 @@ void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_sampl
                    lookahead_samples >= FAR_LOOKAHEAD ? SUSPICION_IN_18_MS : SUSPICION_IN_9_MS, cpu_flags);
     suspicion_set_strict(&detector->suspicion, lookahead_samples == 0);
     detector->screen = screen_choose(cpu_flags);
+    detector->grid = lookahead_samples >= FAR_LOOKAHEAD ? grid_choose(cpu_flags) : NULL;
     decision_init(&detector->decision);
 }
 
@@ -87,8 +91,10 @@ static void remember(struct dtmf_detector *detector, const int16_t *pcm, size_t 
     size_t at = detector->fed & (DTMF_HISTORY - 1);
     size_t first = count < DTMF_HISTORY - at ? count : DTMF_HISTORY - at;
     if (pcm) {
-        memcpy(&detector->history[at], pcm, first * sizeof(*pcm));
-        memcpy(detector->history, pcm + first, (count - first) * sizeof(*pcm));
+        /* memmove: compilers that know how few samples there are make a slow loop of memcpy. */
+        memmove(&detector->history[at], pcm, first * sizeof(*pcm));
+        if (first < count)
+            memmove(detector->history, pcm + first, (count - first) * sizeof(*pcm));
     } else {
         memset(&detector->history[at], 0, first * sizeof(*pcm));
         memset(detector->history, 0, (count - first) * sizeof(*pcm));
@@ -110,8 +116,8 @@ static const int16_t *stretch_of(const struct dtmf_detector *detector, uint64_t 
     return scratch;
 }
 
-/* Which of count blocks suspicion must hear. */
-static uint32_t screen(const struct dtmf_detector *detector, uint64_t first, size_t count)
+/* Which of count blocks suspicion must hear: all whose own window may be full of a key. */
+static uint32_t screen_all(const struct dtmf_detector *detector, uint64_t first, size_t count)
 {
     int16_t scratch[(SCREEN_LEAD + DTMF_FRAME_BLOCKS) * TONE_BANK_BLOCK];
     const int16_t *pcm = stretch_of(detector, first - SCREEN_LEAD, SCREEN_LEAD + count, scratch);
@@ -123,12 +129,40 @@ static uint32_t screen(const struct dtmf_detector *detector, uint64_t first, siz
     return asked;
 }
 
+/* None of the windows lies across the ring's end. */
+static uint64_t hear_grid(const struct dtmf_detector *detector, uint64_t from, size_t count)
+{
+    return grid_windows(detector->grid, detector->history, DTMF_HISTORY / GRID_WINDOW, from, count);
+}
+
+/* Or two between the end of a window of the grid that may be full of a key and the next one's. */
+static uint32_t screen_grid(struct dtmf_detector *detector, uint64_t first, size_t count)
+{
+    uint64_t from = (first + 1) / SUSPICION_WINDOW; /* windows that end with the first block or before */
+    uint64_t to = (first + count) / SUSPICION_WINDOW;
+    bool is_known = from == 0 || detector->grid_until == from;
+    uint64_t full = is_known ? from && detector->is_grid_full : hear_grid(detector, from - 1, 1);
+    full |= hear_grid(detector, from, (size_t)(to - from)) << 1;
+    detector->grid_until = to;
+    detector->is_grid_full = full >> (to - from) & 1;
+    uint64_t asked = 0;
+    for (; full; full &= full - 1)
+        asked |= ASKED_OF_WINDOW << ((uint64_t)__builtin_ctzll(full) * SUSPICION_WINDOW);
+    return (uint32_t)(asked >> (first + 1) % SUSPICION_WINDOW & ((1ull << count) - 1));
+}
+
+static uint32_t screen(struct dtmf_detector *detector, uint64_t first, size_t count)
+{
+    return detector->grid ? screen_grid(detector, first, count) : screen_all(detector, first, count);
+}
+
 /* The blocks that end in one feed. */
 struct listening {
     uint64_t first;   /* block of the ring */
     size_t count;     /* blocks */
     bool is_screened; /* from the first on from which something was to be learned */
-    size_t from, to;  /* those that suspicion heard: from the first to the last that it must */
+    uint32_t asked;   /* those that suspicion must hear, the first one in bit 0 */
+    size_t from, to;  /* those that it heard: from the first of them to the last */
     struct suspicion_stretch *stretch;
 };
 
@@ -143,15 +177,22 @@ static void hear(const struct dtmf_detector *detector, uint64_t first, size_t co
     suspicion_hear(&detector->suspicion, blocks, count, stretch);
 }
 
-static void hear_from(const struct dtmf_detector *detector, struct listening *listening, size_t i)
+static void hear_from(struct dtmf_detector *detector, struct listening *listening, size_t i)
 {
     uint32_t asked = screen(detector, listening->first + i, listening->count - i);
     listening->is_screened = true;
+    listening->asked = asked << i;
     if (!asked)
         return;
     listening->from = i + (size_t)__builtin_ctz(asked);
     listening->to = i + 32 - (size_t)__builtin_clz(asked);
     hear(detector, listening->first + listening->from, listening->to - listening->from, listening->stretch);
+}
+
+/* Do screen and gate let block i through? */
+static bool is_asked(const struct listening *listening, size_t i)
+{
+    return listening->asked >> i & 1 && listening->stretch->is_asked[i - listening->from];
 }
 
 /* Does the window that ends with a block hold nothing of a gap, and nothing before the first sample? */
@@ -194,9 +235,13 @@ static void look_back(struct dtmf_detector *detector, uint64_t block, struct dtm
     uint64_t from = detector->known_until;
     if (!is_pending(detector) || from == block)
         return;
+    uint32_t asked = screen(detector, from, (size_t)(block - from));
+    if (!asked)
+        return;
     hear(detector, from, (size_t)(block - from), &stretch);
     for (uint64_t at = block; at > from && is_whole(detector, at - 1); at--) {
-        if (suspicion_looks(&detector->suspicion, &stretch, (size_t)(at - 1 - from))) {
+        if (asked >> (at - 1 - from) & 1 &&
+            suspicion_looks(&detector->suspicion, &stretch, (size_t)(at - 1 - from))) {
             suspect(detector, at - 1, heard);
             return;
         }
@@ -213,7 +258,7 @@ static void ask(struct dtmf_detector *detector, struct listening *listening, siz
         return;
     if (!is_held && !listening->is_screened)
         hear_from(detector, listening, i);
-    if (is_held || (i >= listening->from && i < listening->to && is_whole(detector, block) &&
+    if (is_held || (is_asked(listening, i) && is_whole(detector, block) &&
                     suspicion_looks(&detector->suspicion, listening->stretch, i - listening->from))) {
         suspect(detector, block, heard);
         return;
@@ -233,7 +278,7 @@ static uint64_t next_time(const struct dtmf_detector *detector, const struct lis
         return at + DECISION_TICK;
     size_t i = (size_t)(at / TONE_BANK_BLOCK - listening->first);
     i = i > listening->from ? i : listening->from;
-    while (i < listening->to && !listening->stretch->is_asked[i - listening->from])
+    while (i < listening->to && !is_asked(listening, i))
         i++;
     return i < listening->to ? (listening->first + i + 1) * TONE_BANK_BLOCK : UINT64_MAX;
 }

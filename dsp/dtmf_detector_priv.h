@@ -4,9 +4,12 @@
 
 #include "dsp/decision.h"
 #include "dsp/dtmf_detector.h"
+#include "dsp/grid_screen.h"
 #include "dsp/screen.h"
 #include "dsp/suspicion.h"
 #include "dsp/tone_bank.h"
+
+#include <stdbool.h>
 
 #define DTMF_HISTORY                                                                                         \
     2048 /* samples; a power of two, longer than look-ahead + frame + what the decision looks back */
@@ -20,6 +23,9 @@ struct dtmf_detector {
     uint64_t known_until; /* block up to which suspicion has answered; see is_pending() */
     const struct tone_bank_face *bank;
     const struct screen_face *screen;
+    const struct grid_face *grid; /* used instead where the look-ahead is long enough */
+    uint64_t grid_until; /* windows of the grid that were heard, all those before the last included */
+    bool is_grid_full;   /* the last of them may have been full of a key */
     struct suspicion suspicion;
     struct decision decision;                   /* its look comes last */
     _Alignas(64) int16_t history[DTMF_HISTORY]; /* sample n is at n % DTMF_HISTORY */

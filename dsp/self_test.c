@@ -106,7 +106,9 @@ static void no_key_make(int16_t pcm[SAMPLES])
         pcm[i] = (int16_t)lrint(8000 * sin(2 * M_PI * 1075 * i / DTMF_SAMPLE_RATE));
 }
 
-#define ALL_WINDOWS ((1u << (FED)) - 1)
+#define ALL_WINDOWS      ((1u << (FED)) - 1)
+#define ALL_GRID_WINDOWS ((1u << (GRID_MAX)) - 1)
+_Static_assert(GRID_MAX *GRID_WINDOW <= SAMPLES, "a trial is long enough for both screens");
 
 static bool screen_is_known(const struct screen_face *face)
 {
@@ -154,6 +156,44 @@ static bool screen_is_same(const struct screen_face *face, const struct screen_f
                 face->powers(fed, from, count - from, &open, &heard) !=
                     reference->powers(fed, from, count - from, &open, &expected) ||
                 !is_same_trace(&heard, &expected, from, count - from))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool grid_is_known(const struct grid_face *face)
+{
+    int16_t pcm[SAMPLES];
+    struct grid_trace trace;
+    for (int place = 0; place < 16; place++) {
+        key_make(pcm, place / 4, place % 4);
+        if (face->hear(pcm, GRID_MAX, grid_gate(), &trace) != ALL_GRID_WINDOWS)
+            return false;
+    }
+    no_key_make(pcm);
+    return face->hear(pcm, GRID_MAX, grid_gate(), &trace) == 0;
+}
+
+static bool is_same_grid_trace(const struct grid_trace *a, const struct grid_trace *b, size_t count)
+{
+    size_t bytes = count * sizeof(a->energy[0]);
+    return memcmp(a->energy, b->energy, bytes) == 0 && memcmp(a->difference, b->difference, bytes) == 0 &&
+           memcmp(a->power, b->power, bytes) == 0 && memcmp(a->steep_power, b->steep_power, bytes) == 0;
+}
+
+static bool grid_is_same(const struct grid_face *face, const struct grid_face *reference)
+{
+    const struct grid_gate open = {.ratio_max = 4}; /* all windows are asked for everything */
+    for (int trial = 0; trial < TRIALS; trial++) {
+        int16_t pcm[SAMPLES];
+        trial_make(trial, pcm);
+        for (size_t count = 1; count <= GRID_MAX; count++) {
+            struct grid_trace heard, expected;
+            if (face->hear(pcm, count, grid_gate(), &heard) !=
+                    reference->hear(pcm, count, grid_gate(), &expected) ||
+                face->hear(pcm, count, &open, &heard) != reference->hear(pcm, count, &open, &expected) ||
+                !is_same_grid_trace(&heard, &expected, count))
                 return false;
         }
     }
@@ -289,18 +329,23 @@ static bool screen_is_right(const struct dsp_faces *faces, size_t i)
     return screen_is_known(&faces->screen[i]) && screen_is_same(&faces->screen[i], &faces->screen[0]);
 }
 
+static bool grid_is_right(const struct dsp_faces *faces, size_t i)
+{
+    return grid_is_known(&faces->grid[i]) && grid_is_same(&faces->grid[i], &faces->grid[0]);
+}
+
 static bool suspicion_is_right(const struct dsp_faces *faces, size_t i)
 {
     return suspicion_is_known(&faces->suspicion[i], &faces->tone_bank[0]) &&
            suspicion_is_same(&faces->suspicion[i], &faces->suspicion[0], &faces->tone_bank[0]);
 }
 
-enum kernel { KERNEL_G711, KERNEL_TONE_BANK, KERNEL_SCREEN, KERNEL_SUSPICION, KERNELS };
+enum kernel { KERNEL_G711, KERNEL_TONE_BANK, KERNEL_SCREEN, KERNEL_GRID, KERNEL_SUSPICION, KERNELS };
 
 static size_t kernel_faces(const struct dsp_faces *faces, enum kernel kernel)
 {
     const size_t counts[KERNELS] = {faces->g711_count, faces->tone_bank_count, faces->screen_count,
-                                    faces->suspicion_count};
+                                    faces->grid_count, faces->suspicion_count};
     return counts[kernel];
 }
 
@@ -314,6 +359,8 @@ static struct asked_face face_of(const struct dsp_faces *faces, enum kernel kern
                                    tone_bank_is_right};
     case KERNEL_SCREEN:
         return (struct asked_face){faces->screen[i].name, faces->screen[i].cpu_flags, screen_is_right};
+    case KERNEL_GRID:
+        return (struct asked_face){faces->grid[i].name, faces->grid[i].cpu_flags, grid_is_right};
     default:
         return (struct asked_face){faces->suspicion[i].name, faces->suspicion[i].cpu_flags,
                                    suspicion_is_right};
@@ -322,11 +369,12 @@ static struct asked_face face_of(const struct dsp_faces *faces, enum kernel kern
 
 enum err dsp_self_test_of(const struct dsp_faces *faces, struct dsp_self_test *report)
 {
-    static const char *const names[KERNELS] = {"g711", "tone_bank", "screen", "suspicion"};
+    static const char *const names[KERNELS] = {"g711", "tone_bank", "screen", "grid_screen", "suspicion"};
     enum err err = OK;
     unsigned here = dsp_cpu_flags();
     memset(report, 0, sizeof(*report));
     (void)screen_choose(0);
+    (void)grid_choose(0);
     for (enum kernel kernel = 0; kernel < KERNELS; kernel++) {
         unsigned lower_flags = 0;
         for (size_t i = 0; i < kernel_faces(faces, kernel); i++) {
@@ -351,6 +399,7 @@ enum err dsp_self_test(struct dsp_self_test *report)
     faces.g711 = g711_faces(&faces.g711_count);
     faces.tone_bank = tone_bank_faces(&faces.tone_bank_count);
     faces.screen = screen_faces(&faces.screen_count);
+    faces.grid = grid_faces(&faces.grid_count);
     faces.suspicion = suspicion_faces(&faces.suspicion_count);
     return dsp_self_test_of(&faces, report);
 }

@@ -13,7 +13,7 @@ struct dsp_self_test {
     size_t face_count; /* that were asked */
     size_t dropped_count;
     struct {
-        const char *kernel; /* g711, tone_bank, screen, suspicion */
+        const char *kernel; /* g711, tone_bank, screen, grid_screen, suspicion */
         const char *face;
     } dropped[DSP_SELF_TEST_DROPPED_MAX];
 };

@@ -3,6 +3,7 @@
 #define TONEGATE_DSP_SELF_TEST_PRIV_H
 
 #include "dsp/g711.h"
+#include "dsp/grid_screen.h"
 #include "dsp/screen.h"
 #include "dsp/self_test.h"
 #include "dsp/suspicion_priv.h"
@@ -16,6 +17,8 @@ struct dsp_faces {
     size_t tone_bank_count;
     const struct screen_face *screen;
     size_t screen_count;
+    const struct grid_face *grid;
+    size_t grid_count;
     const struct suspicion_face *suspicion;
     size_t suspicion_count;
 };

@@ -1,7 +1,7 @@
 /* The first, fast answer of hearing: could a key be sounding right now? Never late, sometimes wrong: it masks, it does
  * not report.
  *
- * Three steps. At every 2 ms block a gate asks of the last 8 ms whether the strongest row and column hold a fair share
+ * Three steps. Where a screen has let it be asked, a gate asks of the last 8 ms at the end of a 2 ms block whether the strongest row and column hold a fair share
  * of the energy, or of the energy of the samples' differences; nearly all speech fails it, no key does. What passes is
  * glanced at: the best of the 16 tone pairs, fitted (least squares) over five windows of 4 and 8 ms, is weighed by a
  * small network, which refuses most speech and no key that the next step would suspect. What is left is looked at

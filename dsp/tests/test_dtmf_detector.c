@@ -391,11 +391,19 @@ static void mark(bool is_masked[HELD_LONG], uint64_t at)
         is_masked[i] = true;
 }
 
-/* What a look at every block would mask. */
+/* What a look at every block would mask that the grid lets be asked of. */
 struct asked_always {
     struct suspicion suspicion;
+    const int16_t *pcm;
     bool is_masked[HELD_LONG];
 };
+
+/* Was the last window of 8 ms that begins at a multiple of them full of a key, and ended it 2 or 6 ms ago? */
+static bool is_in_grid(const struct asked_always *always, size_t block)
+{
+    size_t windows = (block + 1) / SUSPICION_WINDOW;
+    return windows && (block + 1) % 2 && grid_windows(grid_choose(0), always->pcm, 4096, windows - 1, 1);
+}
 
 static bool is_lost(size_t at)
 {
@@ -408,7 +416,7 @@ static bool look_always(void *owner, const struct suspicion_stretch *stretch, si
     bool is_whole = block >= SUSPICION_WINDOW - 1;
     for (size_t k = 0; is_whole && k < SUSPICION_WINDOW; k++)
         is_whole = !is_lost((block - k) * TONE_BANK_BLOCK);
-    if (is_whole && suspicion_looks(&always->suspicion, stretch, i))
+    if (is_whole && is_in_grid(always, block) && suspicion_looks(&always->suspicion, stretch, i))
         mark(always->is_masked, (block + 1) * TONE_BANK_BLOCK);
     return true;
 }
@@ -438,6 +446,7 @@ static void what_is_not_looked_at_is_masked_all_the_same(void **state)
         for (size_t i = 0; i < heard.suspicion_count; i++)
             assert_true(heard.suspicions[i] + DTMF_SUSPICION_STANDS >= at);
     }
+    always.pcm = pcm;
     suspicion_init(&always.suspicion, SUSPICION_IN_18_MS, 0);
     assert_true(suspicion_run(&always.suspicion, pcm, HELD_LONG / TONE_BANK_BLOCK, look_always, &always));
     for (size_t i = 0; i < HELD_LONG - DTMF_SUSPICION_STANDS; i++) {

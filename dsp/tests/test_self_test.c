@@ -13,6 +13,7 @@ static struct dsp_faces faces_there_are(void)
     faces.g711 = g711_faces(&faces.g711_count);
     faces.tone_bank = tone_bank_faces(&faces.tone_bank_count);
     faces.screen = screen_faces(&faces.screen_count);
+    faces.grid = grid_faces(&faces.grid_count);
     faces.suspicion = suspicion_faces(&faces.suspicion_count);
     return faces;
 }
@@ -75,6 +76,28 @@ static uint32_t judge_wrongly(const int16_t *pcm, size_t from, size_t count, con
     return screen_faces(&(size_t){0})->powers(pcm, from, count, gate, trace) & ~2u; /* deaf at one block */
 }
 
+static uint32_t grid_wrongly(const int16_t *pcm, size_t count, const struct grid_gate *gate,
+                             struct grid_trace *trace)
+{
+    uint32_t full = grid_faces(&(size_t){0})->hear(pcm, count, gate, trace);
+    trace->difference[count - 1]++;
+    return full;
+}
+
+static uint32_t grid_power_wrongly(const int16_t *pcm, size_t count, const struct grid_gate *gate,
+                                   struct grid_trace *trace)
+{
+    uint32_t full = grid_faces(&(size_t){0})->hear(pcm, count, gate, trace);
+    trace->power[0] *= 1.000001f;
+    return full;
+}
+
+static uint32_t grid_judge_wrongly(const int16_t *pcm, size_t count, const struct grid_gate *gate,
+                                   struct grid_trace *trace)
+{
+    return grid_faces(&(size_t){0})->hear(pcm, count, gate, trace) & ~2u; /* deaf at one window */
+}
+
 static void push_wrongly(struct suspicion_stretch *stretch, const struct tone_block *blocks, size_t count,
                          const struct suspicion_gate *gate)
 {
@@ -116,6 +139,7 @@ static enum err with_planted(const char *kernel, size_t place, struct dsp_self_t
     struct g711_face g711[2] = {faces.g711[0], faces.g711[0]};
     struct tone_bank_face bank[2] = {faces.tone_bank[0], faces.tone_bank[0]};
     struct screen_face screen[2] = {faces.screen[0], faces.screen[0]};
+    struct grid_face grid[2] = {faces.grid[0], faces.grid[0]};
     struct suspicion_face suspicion[2] = {faces.suspicion[0], faces.suspicion[0]};
     g711[place].name = "wrong";
     g711[place].cpu_flags = level;
@@ -135,6 +159,14 @@ static enum err with_planted(const char *kernel, size_t place, struct dsp_self_t
         screen[place].powers = judge_wrongly;
     if (strcmp(kernel, "worth") == 0)
         screen[place].worth = worth_wrongly;
+    grid[place].name = "wrong";
+    grid[place].cpu_flags = level;
+    if (strcmp(kernel, "grid") == 0)
+        grid[place].hear = grid_wrongly;
+    if (strcmp(kernel, "grid_power") == 0)
+        grid[place].hear = grid_power_wrongly;
+    if (strcmp(kernel, "grid_judge") == 0)
+        grid[place].hear = grid_judge_wrongly;
     suspicion[place].name = "wrong";
     suspicion[place].cpu_flags = level;
     if (strcmp(kernel, "suspicion") == 0)
@@ -147,7 +179,7 @@ static enum err with_planted(const char *kernel, size_t place, struct dsp_self_t
         suspicion[place].weigh_glance = weigh_glance_wrongly;
     if (strcmp(kernel, "weigh") == 0)
         suspicion[place].weigh = weigh_wrongly;
-    struct dsp_faces planted = {g711, 2, bank, 2, screen, 2, suspicion, 2};
+    struct dsp_faces planted = {g711, 2, bank, 2, screen, 2, grid, 2, suspicion, 2};
     return dsp_self_test_of(&planted, report);
 }
 
@@ -155,10 +187,21 @@ static void a_wrong_face_is_dropped(void **state)
 {
     (void)state;
     static const char *const kernels[][2] = {
-        {"g711", "g711"},       {"encode", "g711"},         {"tone_bank", "tone_bank"},
-        {"screen", "screen"},   {"judge", "screen"},        {"energies", "screen"},
-        {"worth", "screen"},    {"suspicion", "suspicion"}, {"look", "suspicion"},
-        {"weigh", "suspicion"}, {"glance", "suspicion"},    {"weigh_glance", "suspicion"},
+        {"g711", "g711"},
+        {"encode", "g711"},
+        {"tone_bank", "tone_bank"},
+        {"screen", "screen"},
+        {"judge", "screen"},
+        {"energies", "screen"},
+        {"worth", "screen"},
+        {"suspicion", "suspicion"},
+        {"look", "suspicion"},
+        {"weigh", "suspicion"},
+        {"glance", "suspicion"},
+        {"weigh_glance", "suspicion"},
+        {"grid", "grid_screen"},
+        {"grid_power", "grid_screen"},
+        {"grid_judge", "grid_screen"},
     };
     struct dsp_self_test report;
     if (dsp_cpu_flags() == 0) {
@@ -184,7 +227,7 @@ static void a_wrong_face_is_dropped(void **state)
 static void a_wrong_reference_is_refused(void **state)
 {
     (void)state;
-    static const char *const kernels[] = {"g711", "tone_bank", "judge"};
+    static const char *const kernels[] = {"g711", "tone_bank", "judge", "grid_judge"};
     struct dsp_self_test report;
     for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++) {
         assert_int_equal(with_planted(kernels[i], 0, &report), ERR_REFUSED);
