@@ -28,8 +28,8 @@
 #define SHARE_AND_HOLE_MIN 0.86f
 #define BRIDGE_MAX         160  /* samples: over a longer gap nothing is said */
 #define BRIDGE_SHARE       0.6f /* of what was heard before a gap, and of its own energy, at least */
-#define CANDIDATE_HOLD     DTMF_SUSPICION_STANDS /* samples without suspicion that end a candidate */
-#define CANDIDATE_MIN      16                    /* samples of suspicion before the first look */
+#define CANDIDATE_HOLD     DTMF_STANDS_MAX /* samples without suspicion that end a candidate */
+#define CANDIDATE_MIN      16              /* samples of suspicion before the first look */
 
 _Static_assert(SEGMENT % 4 == 0, "four samples never lie across the ring's end");
 

@@ -14,11 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DTMF_FRAME_MAX        480
-#define DTMF_FRAME_BLOCKS     (DTMF_FRAME_MAX / 16)
-#define DTMF_SUSPICION_STANDS 96 /* samples after a suspicion in which it needs no other */
-#define DTMF_SUSPICION_MAX    (DTMF_FRAME_BLOCKS + DTMF_SUSPICION_STANDS / 16)
-#define DTMF_DETECTOR_ALIGN   64
+#define DTMF_FRAME_MAX      480
+#define DTMF_FRAME_BLOCKS   (DTMF_FRAME_MAX / 16)
+#define DTMF_STANDS_MAX     96 /* samples; see dtmf_detector_stands() */
+#define DTMF_SUSPICION_MAX  (DTMF_FRAME_BLOCKS + DTMF_STANDS_MAX / 16)
+#define DTMF_DETECTOR_ALIGN 64
 
 struct dtmf_detector; /* opaque: dtmf_detector_size() bytes of the caller's, aligned to DTMF_DETECTOR_ALIGN */
 size_t dtmf_detector_size(void);
@@ -32,7 +32,7 @@ struct dtmf_heard {
     struct dtmf_edge edges[DTMF_EDGE_MAX];
     size_t edge_count;
     /* Samples fed at the end of each block of 2 ms in which a key was suspected or held. While one stands, the next may be
-     * told later than its time, but before DTMF_SUSPICION_STANDS are over: who masks must mask for so long. */
+     * told later than its time, but before dtmf_detector_stands() are over. */
     uint64_t suspicions[DTMF_SUSPICION_MAX];
     size_t suspicion_count;
 };
@@ -56,6 +56,9 @@ void dtmf_detector_feed_batch(const struct dtmf_frame *frames, size_t frame_coun
 
 /* count samples (1..480) never arrived. A key that was down is taken to stay down. ERR_RANGE. */
 MUST_USE enum err dtmf_detector_gap(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard);
+
+/* Samples after a suspicion in which it needs no other: who masks must mask for so long. */
+unsigned dtmf_detector_stands(const struct dtmf_detector *detector);
 
 /* A field is being keyed: suspicion asks for less. */
 void dtmf_detector_set_strict(struct dtmf_detector *detector, bool is_strict);

@@ -21,6 +21,7 @@ struct dtmf_detector {
     uint64_t gap_from; /* the last gap: none of its samples came */
     uint64_t gap_until;
     uint64_t known_until; /* block up to which suspicion has answered; see is_pending() */
+    unsigned stands;      /* see dtmf_detector_stands() */
     const struct tone_bank_face *bank;
     const struct screen_face *screen;
     const struct grid_face *grid; /* used instead where the look-ahead is long enough */

@@ -11,7 +11,6 @@
 #define LOOKAHEAD_MAX 800
 #define FADE          12  /* samples: 1.5 ms */
 #define BACK_ALL      320 /* a suspicion masks what is still in the delay line, up to here */
-#define HOLD_SUSPECT  DTMF_SUSPICION_STANDS /* masked after the last suspicion: 12 ms */
 #define GAP_BESIDE    112 /* masked on both sides of a gap: a piece of a key that is too short to suspect */
 #define HOLD_MAX      8000
 #define SPANS_MAX     8
@@ -130,7 +129,7 @@ static void suspicions_apply(struct mask *mask, const struct dtmf_heard *heard)
 {
     for (size_t i = 0; i < heard->suspicion_count; i++) {
         int64_t at = (int64_t)heard->suspicions[i];
-        span_add(mask, at - BACK_ALL, at + HOLD_SUSPECT);
+        span_add(mask, at - BACK_ALL, at + (int64_t)dtmf_detector_stands(&mask->detector));
         mask->counts.suspicions++;
         if (mask->suspicion_h)
             mask->suspicion_h(mask->suspicion_owner, (uint64_t)at);
