@@ -23,8 +23,7 @@
 struct dtmf_detector; /* opaque: dtmf_detector_size() bytes of the caller's, aligned to DTMF_DETECTOR_ALIGN */
 size_t dtmf_detector_size(void);
 
-/* lookahead_samples: how late a suspicion may come and still hide the onset. 0: nothing waits for it, so it asks for
- * little, as suits a receiver that only reports. */
+/* lookahead_samples: how late a suspicion may come and still hide the onset; 0 for a receiver that only reports. */
 void dtmf_detector_init(struct dtmf_detector *detector, unsigned lookahead_samples);
 
 /* What one frame brought. */

@@ -115,7 +115,7 @@ const struct suspicion_network suspicion_networks[SUSPICION_HASTES] = {
         .out = {0.520927f, -0.311321f, 0.640359f, -0.411759f, 0.2591f, 0.908301f, -0.460704f, 0.526425f, -0.636884f, 0.862346f, 0.82463f, -0.669544f, 0.610315f, -0.74806f, -0.323723f, 1.16151f, 0.78317f, 0.634581f, 0.26664f, -0.571115f, 0.79912f, 0.571444f, -0.156095f, 0.963533f, 0.849456f, -0.528683f, -0.948422f, -0.455109f, 0.722105f, 0.926388f, -0.729379f, 0.288091f},
         .bias = 0.385421f,
         .evidence_min = -3.3f,
-        .evidence_min_strict = -3.5f,
+        .evidence_min_strict = -6.0f,
     },
 };
 
@@ -212,7 +212,7 @@ const struct suspicion_glance_network suspicion_glance_networks[SUSPICION_HASTES
         .out = {-0.423063f, 0.493135f, 1.24766f, -0.649044f, 0.531925f, -0.815025f, 0.403177f, 0.654119f, -0.248195f, 0.892145f, 0.69613f, 0.822317f, 0.769301f, 0.70733f, -0.745068f, -0.377943f},
         .bias = 0.365416f,
         .evidence_min = -1.76841f,
-        .evidence_min_strict = -3.01435f,
+        .evidence_min_strict = -4.0f,
     },
 };
 /* clang-format on */

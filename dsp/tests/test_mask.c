@@ -189,7 +189,8 @@ static void count_any_span(void *owner, uint64_t from, uint64_t to)
     ++*(size_t *)owner;
 }
 
-/* At most 0.1 % of it is masked, in at most two pieces a minute, whatever the look-ahead and while keying too. */
+/* At most 0.1 % of it is masked, in at most two pieces a minute, whatever the look-ahead; while keying at a look-ahead of 10 ms,
+ * where nothing may leave, five times that. */
 static void speech_passes_nearly_untouched(void **state)
 {
     (void)state;
@@ -214,8 +215,9 @@ static void speech_passes_nearly_untouched(void **state)
         double minutes = (double)speech.count / DTMF_SAMPLE_RATE / 60;
         print_message("look-ahead of %u ms%s: masked %.3f %% of %.1f minutes of speech, %zu times\n",
                       options.lookahead_samples / 8, way >= 2 ? ", keying" : "", 100 * share, minutes, spans);
-        assert_true(share < 0.001);
-        assert_true((double)spans < 2 * minutes);
+        double times = way == 3 ? 5 : 1;
+        assert_true(share < 0.001 * times);
+        assert_true((double)spans < 2 * minutes * times);
         free(mask);
     }
 }
