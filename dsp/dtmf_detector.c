@@ -188,9 +188,10 @@ static void hear(const struct dtmf_detector *detector, uint64_t first, size_t co
     suspicion_hear(&detector->suspicion, blocks, count, stretch);
 }
 
-static void hear_from(struct dtmf_detector *detector, struct listening *listening, size_t i)
+/* The screen has said which blocks are asked from i on, that one in bit 0. */
+static void hear_asked(const struct dtmf_detector *detector, struct listening *listening, size_t i,
+                       uint32_t asked)
 {
-    uint32_t asked = screen(detector, listening->first + i, listening->count - i);
     listening->is_screened = true;
     listening->asked = asked << i;
     if (!asked)
@@ -268,7 +269,7 @@ static void ask(struct dtmf_detector *detector, struct listening *listening, siz
     if (!is_held && is_spared(detector, (block + 1) * TONE_BANK_BLOCK))
         return;
     if (!is_held && !listening->is_screened)
-        hear_from(detector, listening, i);
+        hear_asked(detector, listening, i, screen(detector, block, listening->count - i));
     if (is_held || (is_asked(listening, i) && is_whole(detector, block) &&
                     suspicion_looks(&detector->suspicion, listening->stretch, i - listening->from))) {
         suspect(detector, block, heard);
@@ -294,8 +295,10 @@ static uint64_t next_time(const struct dtmf_detector *detector, const struct lis
     return i < listening->to ? (listening->first + i + 1) * TONE_BANK_BLOCK : UINT64_MAX;
 }
 
-/* Walks through the new samples in the order of time, so that the answers do not depend on the framing. */
-static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)
+/* Walks through the new samples in the order of time, so that the answers do not depend on the framing. asked: NULL, or what
+ * the screen says of all their blocks. Never inlined: few frames need what it needs of the stack. */
+static __attribute__((noinline)) void walk(struct dtmf_detector *detector, size_t count,
+                                           const uint32_t *asked, struct dtmf_heard *heard)
 {
     struct suspicion_stretch stretch;
     struct decision *decision = &detector->decision;
@@ -304,8 +307,8 @@ static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_hea
     uint64_t end = detector->fed + count;
     struct listening listening = {.first = detector->fed / TONE_BANK_BLOCK, .stretch = &stretch};
     listening.count = (size_t)(end / TONE_BANK_BLOCK - listening.first);
-    if (listening.count && !is_spared(detector, (listening.first + 1) * TONE_BANK_BLOCK))
-        hear_from(detector, &listening, 0);
+    if (asked)
+        hear_asked(detector, &listening, 0, *asked);
     uint64_t at = detector->fed / DECISION_TICK * DECISION_TICK;
     while ((at = next_time(detector, &listening, at)) <= end) {
         if (at % TONE_BANK_BLOCK == 0)
@@ -314,7 +317,17 @@ static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_hea
         if (decision_is_awake(decision, at))
             decision_tick(decision, &past, heard->edges, &heard->edge_count);
     }
-    detector->fed = end;
+}
+
+static void listen(struct dtmf_detector *detector, size_t count, struct dtmf_heard *heard)
+{
+    uint64_t first = detector->fed / TONE_BANK_BLOCK;
+    size_t blocks = (size_t)((detector->fed + count) / TONE_BANK_BLOCK - first);
+    bool is_screened = blocks && !is_spared(detector, (first + 1) * TONE_BANK_BLOCK);
+    uint32_t asked = is_screened ? screen(detector, first, blocks) : 0;
+    if (asked || !is_screened || decision_may_wake(&detector->decision, detector->fed))
+        walk(detector, count, is_screened ? &asked : NULL, heard);
+    detector->fed += count;
 }
 
 enum err dtmf_detector_feed(struct dtmf_detector *detector, const int16_t *pcm, size_t count,
