@@ -21,8 +21,8 @@ static void wave_make(int sample, int wave)
 }
 
 /* Of 600 000 windows full of a key (twist within 9.3 dB, 2 % off tune, -28..-2 dBm0, SNR 10 dB and more, over recorded speech
- * 10 dB below and more), these let seven pass less than suspicion's gate, of which five fail there too. Of speech that passes
- * suspicion's gate they refuse four in ten. */
+ * whose mean is 10 dB below and more) ten fail, of which seven fail what suspicion's gate demands too. Of windows of speech
+ * that have that they refuse four in ten. */
 #define RATIO_MIN  0.24f /* energy of differences over energy; 63 steps stand for 64 */
 #define RATIO_MAX  1.80f
 #define SHARE_MIN  0.30f /* of the energy: the strongest row and column */
@@ -40,8 +40,8 @@ static void gate_make(void)
     gate.energy_min = demand.energy_min * ENERGY_SHARE / unit;
     gate.ratio_min = RATIO_MIN * STEPS;
     gate.ratio_max = RATIO_MAX * STEPS;
-    gate.share_min = SHARE_MIN * GRID_WINDOW / 2 * power;
     gate.column_min = COLUMN_MIN * GRID_WINDOW / 2 * power;
+    gate.share_min = SHARE_MIN * GRID_WINDOW / 2 * power;
     gate.shares_min = demand.powers_min * power * ENERGY_SHARE;
 }
 

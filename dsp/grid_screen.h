@@ -4,8 +4,8 @@
  *
  * Two answers, the cheaper first. What a window is worth: energy and the energy of its samples' differences. Their ratio
  * says where the sound's middle lies: that of a key's two tones, also over a voice or a dial tone, keeps to some three
- * octaves, speech is outside half of the time. Then the powers of the eight tones: are the strongest row and column enough,
- * as suspicion's own gate would have it?
+ * octaves, speech is outside half of the time. Then the powers of the eight tones: are the strongest row and column enough of
+ * it together, and the column alone?
  *
  * Correlations and energies are integers, of which every face (C, x86/, arm/) makes the same; the few operations on floats
  * are the same everywhere too, and in the same order.
@@ -36,9 +36,9 @@ struct grid_gate {
     float energy_min;
     float ratio_min; /* of differences to energy */
     float ratio_max;
-    float share_min;  /* of power to energy */
     float column_min; /* of the strongest column's power alone to energy */
-    float shares_min; /* of that and of steep power to differences together */
+    float share_min;  /* of power to energy */
+    float shares_min; /* of that and of steep power to differences, together */
 };
 
 /* pcm: count (1..GRID_MAX) windows side by side, any alignment; nothing before or behind them is read. Says which may be full
@@ -58,7 +58,8 @@ const struct grid_face *grid_faces(size_t *count);
 /* The best face whose needs are within cpu_flags. */
 const struct grid_face *grid_choose(unsigned cpu_flags);
 
-/* Of count windows (up to 32) of a ring of ring_windows (a power of two), from window number `from` on, those that may be full of a key. */
+/* Which may be full of a key of count windows (up to 32), from number `from` on, of a ring of ring_windows (a power of two)? The
+ * first one is bit 0. */
 uint32_t grid_windows(const struct grid_face *face, const int16_t *ring, size_t ring_windows, uint64_t from,
                       size_t count);
 
