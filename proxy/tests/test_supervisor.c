@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -113,7 +114,8 @@ struct service {
     char folder[64];
     const char *api_key_file; /* NULL: none */
     const char *webhook_key;  /* NULL: none */
-    pid_t pid;
+    pid_t pid;                /* of the supervisor; 0 once it has ended */
+    pid_t group;              /* its and its roles' */
 };
 
 static unsigned free_port(void)
@@ -153,6 +155,7 @@ static void start_service(struct service *service)
     write_config(service, text, sizeof(text));
     service->pid = fork();
     if (service->pid == 0) {
+        setpgid(0, 0);
         struct config config;
         char message[CONFIG_ERROR_BYTES];
         if (config_parse(&config, "test", text, strlen(text), message)) {
@@ -163,6 +166,8 @@ static void start_service(struct service *service)
         _exit(supervisor_run(&config, text, strlen(text), 4096));
     }
     assert_true(service->pid > 0);
+    setpgid(service->pid, service->pid); /* whoever is first */
+    service->group = service->pid;
 }
 
 static int make_service(void **state)
@@ -180,10 +185,11 @@ static int make_service(void **state)
 static int end_service(void **state)
 {
     struct service *service = *state;
-    if (service->pid) {
-        kill(service->pid, SIGKILL);
-        waitpid(service->pid, NULL, 0);
-    }
+    /* A role that still lives would write into the folder while it goes. Orphans are ours: see main(). */
+    if (service->group)
+        kill(-service->group, SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0)
+        continue;
     char command[128];
     snprintf(command, sizeof(command), "rm -rf %s", service->folder);
     int result = system(command);
@@ -378,6 +384,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "role") == 0)
         return play_role(argv[2]);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_role_gets_its_sockets_and_nothing_else, make_service,
                                         end_service),
