@@ -108,7 +108,7 @@ static void no_key_make(int16_t pcm[SAMPLES])
 
 #define ALL_WINDOWS      ((1u << (FED)) - 1)
 #define ALL_GRID_WINDOWS ((1u << (GRID_MAX)) - 1)
-_Static_assert(GRID_MAX *GRID_WINDOW <= SAMPLES, "a trial is long enough for both screens");
+_Static_assert((GRID_MAX) * (GRID_WINDOW) <= SAMPLES, "a trial is long enough for both screens");
 
 static bool screen_is_known(const struct screen_face *face)
 {

@@ -1,13 +1,13 @@
 /* The first, fast answer of hearing: could a key be sounding right now? Never late, sometimes wrong: it masks, it does
  * not report.
  *
- * Three steps. Where a screen has let it be asked, a gate asks of the last 8 ms at the end of a 2 ms block whether the strongest row and column hold a fair share
- * of the energy, or of the energy of the samples' differences; nearly all speech fails it, no key does. What passes is
- * glanced at: the best of the 16 tone pairs, fitted (least squares) over five windows of 4 and 8 ms, is weighed by a
- * small network, which refuses most speech and no key that the next step would suspect. What is left is looked at
- * closely: the pair is fitted at five frequencies each over several lengths up to 20 ms, and what is known of it
- * (shares explained, evenness and coherence of both tones, how either grew against what was there before) is weighed
- * by a small network, one for each look-ahead. What the network has learned, from what, and how to repeat it:
+ * Three steps. Where a screen has let it be asked, a gate asks of the 8 ms that end with a 2 ms block whether the strongest
+ * row and column hold a fair share of the energy, or of the energy of the samples' differences; nearly all speech fails
+ * it, no key does. What passes is glanced at: the best of the 16 tone pairs, fitted (least squares) over five windows of
+ * 4 and 8 ms, is weighed by a small network, which refuses most speech and no key that the next step would suspect. What
+ * is left is looked at closely: the pair is fitted at five frequencies each over several lengths up to 20 ms, and what is
+ * known of it (shares explained, evenness and coherence of both tones, how either grew against what was there before) is
+ * weighed by a small network, one for each look-ahead. What the network has learned, from what, and how to repeat it:
  * bench/corpus/README.md.
  *
  * No allocation, no I/O; tables are made once, thread-safely. Pure functions of their arguments: any thread. */
